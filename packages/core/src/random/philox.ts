@@ -21,7 +21,8 @@
 // Attention dropout: element (b, h, i, j) takes 16-bit lane l = j mod 8 of the block with counter (⌊j/8⌋, i, h, b):
 // the low half of word l >> 1 when l is even, the high half when it is odd; it is kept when lane ≥ round(p · 65536).
 //
-// Keys derived by `RngKey` use counters with a non-zero third word (key.ts), which no fill reaches.
+// Derived keys (key.ts) and bounded integers (host.ts) use counters with an ASCII tag in the third word, which no fill
+// and no head number reaches.
 
 const M0 = 0xd2511f53
 const M1 = 0xcd9e8d57
@@ -31,13 +32,13 @@ const ROUNDS = 10
 const TO_UNIT = 2 ** -24
 
 /** Upper 32 bits of the product of two uint32. */
-function multiplyHigh(a: number, b: number): number {
+export function multiplyHigh(a: number, b: number): number {
   const aLow = a & 0xffff
   const aHigh = a >>> 16
   const bLow = b & 0xffff
   const bHigh = b >>> 16
   const lowProduct = aLow * bLow
-  // Each sum stays below 2^33, so it is exact in a double; `>>> 0` must come after the carries are divided out.
+  // Every product and sum below is under 2^32, so exact in a double; bit shifts would cut it to a signed int32.
   const middle = aHigh * bLow + Math.floor(lowProduct / 0x10000)
   const cross = aLow * bHigh + (middle % 0x10000)
   return (aHigh * bHigh + Math.floor(middle / 0x10000) + Math.floor(cross / 0x10000)) >>> 0
@@ -108,7 +109,10 @@ export function fillNormals(k0: number, k1: number, count: number): Float64Array
   return normals.subarray(0, count)
 }
 
-/** Lane threshold of dropout probability `p`: a lane below it is dropped, so the keep rate is (65536 − threshold) / 65536. */
+/**
+ * Lane threshold of dropout probability `p` (0 ≤ p < 1; halves round up): a lane below it is dropped, so the quantised
+ * keep rate is (65536 − threshold) / 65536.
+ */
 export function dropoutThreshold(p: number): number {
   return Math.round(p * 65536)
 }
