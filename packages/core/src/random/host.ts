@@ -56,7 +56,7 @@ class IntegerStream {
       philox4x32(block, Math.floor(block / 2 ** 32), INTEGER_TAG, 0, this.key.low, this.key.high, this.words)
     }
     this.drawn++
-    return this.words[lane]!
+    return this.words[lane]
   }
 }
 
@@ -77,8 +77,8 @@ export function permutation(key: RngKey, count: number): Int32Array {
   const stream = new IntegerStream(key)
   for (let i = count - 1; i > 0; i--) {
     const j = stream.next(i + 1)
-    const moved = order[i]!
-    order[i] = order[j]!
+    const moved = order[i]
+    order[i] = order[j]
     order[j] = moved
   }
   return order

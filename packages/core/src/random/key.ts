@@ -77,7 +77,7 @@ export class RngKey {
   private derive(c0: number, c1: number, tag: number): RngKey {
     const words = new Uint32Array(4)
     philox4x32(c0, c1, tag, 0, this.low, this.high, words)
-    return new RngKey(words[0]!, words[1]!)
+    return new RngKey(words[0], words[1])
   }
 }
 

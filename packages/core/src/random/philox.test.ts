@@ -3,7 +3,7 @@ import { attentionDropoutLanes, fillNormals, fillWords, philox4x32, wordToUnifor
 
 function block(counter: number[], key: number[]): number[] {
   const out = new Uint32Array(4)
-  philox4x32(counter[0]!, counter[1]!, counter[2]!, counter[3]!, key[0]!, key[1]!, out)
+  philox4x32(counter[0], counter[1], counter[2], counter[3], key[0], key[1], out)
   return [...out]
 }
 

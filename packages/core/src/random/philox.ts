@@ -102,7 +102,7 @@ export function fillNormals(k0: number, k1: number, count: number): Float64Array
   const words = fillWords(k0, k1, Math.ceil(count / 2) * 2)
   const normals = new Float64Array(words.length)
   for (let n = 0; n < words.length; n += 2) {
-    const [even, odd] = wordsToNormals(words[n]!, words[n + 1]!)
+    const [even, odd] = wordsToNormals(words[n], words[n + 1])
     normals[n] = even
     normals[n + 1] = odd
   }
@@ -131,7 +131,7 @@ export function attentionDropoutLanes(
   for (let j = 0; j < length; j++) {
     const lane = j & 7
     if (lane === 0) philox4x32(j >>> 3, i, h, b, k0, k1, words)
-    lanes[j] = words[lane >> 1]! >>> ((lane & 1) * 16)
+    lanes[j] = words[lane >> 1] >>> ((lane & 1) * 16)
   }
   return lanes
 }

@@ -1,0 +1,63 @@
+// Matrix products with what is done before the store, in float64 throughout.
+
+import type { Activation } from '../backend'
+import { sizeOf } from '../shape'
+import { UNARY } from './functions'
+import { load, store, type View } from './view'
+
+/** `MatmulEpilogue` with its operands looked up. */
+export interface EpilogueViews {
+  bias?: View
+  activation?: Activation
+  preActivation?: View
+  gate?: View
+  residual?: View
+  alpha?: number
+  accumulate?: boolean
+}
+
+const ACTIVATIONS: Record<Activation, (x: number) => number> = {
+  none: x => x,
+  gelu: UNARY.gelu,
+  silu: x => x * UNARY.sigmoid(x),
+  relu: x => Math.max(x, 0),
+}
+
+/** out = residual + gate · activation(alpha · a·b + bias), added to out when accumulating. */
+export function matmul(a: View, b: View, out: View, epilogue: EpilogueViews = {}): void {
+  const { bias, activation = 'none', preActivation, gate, residual, alpha = 1, accumulate } = epilogue
+  let values = product(a, b, out).map(x => alpha * x)
+  const combine = (operand: View, f: (value: number, other: number) => number) => {
+    const others = load(operand, out.shape)
+    values = values.map((value, n) => f(value, others[n]))
+  }
+  if (bias) combine(bias, (value, other) => value + other)
+  if (preActivation) store(preActivation, values)
+  values = values.map(ACTIVATIONS[activation])
+  if (gate) combine(gate, (value, other) => value * other)
+  if (residual) combine(residual, (value, other) => value + other)
+  if (accumulate) combine(out, (value, other) => value + other)
+  store(out, values)
+}
+
+/** a·b in row-major order of out's shape, batch axes broadcast. */
+function product(a: View, b: View, out: View): Float64Array {
+  const batch = out.shape.slice(0, -2)
+  const [rows, columns] = out.shape.slice(-2)
+  const inner = a.shape[a.shape.length - 1]
+  const left = load(a, [...batch, rows, inner])
+  const right = load(b, [...batch, inner, columns])
+  const result = new Float64Array(sizeOf(out.shape))
+  const matrices = sizeOf(batch)
+  for (let matrix = 0; matrix < matrices; matrix++) {
+    for (let i = 0; i < rows; i++) {
+      const resultRow = (matrix * rows + i) * columns
+      for (let k = 0; k < inner; k++) {
+        const factor = left[(matrix * rows + i) * inner + k]
+        const rightRow = (matrix * inner + k) * columns
+        for (let j = 0; j < columns; j++) result[resultRow + j] += factor * right[rightRow + j]
+      }
+    }
+  }
+  return result
+}
