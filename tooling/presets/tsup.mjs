@@ -12,7 +12,8 @@ export function preset({ entry, platform = 'neutral', external = [] }) {
     format: ['esm'],
     target: 'es2022',
     sourcemap: true,
-    clean: true,
+    // A native addon beside the JavaScript is built by its own script and stays.
+    clean: ['!**/*.node'],
     dts: process.env.DITKIT_TYPES === '1',
   })
 }
