@@ -1,0 +1,32 @@
+// A dense layer.
+
+import { type Device, linear, type RngKey, type Tensor } from '@ditkit/core'
+import { type Initializer, kaimingUniform, uniformInit } from './init'
+import { Module, parameter } from './module'
+
+export interface LinearOptions {
+  bias?: boolean
+  /** Default: as PyTorch, uniform in ±1/√inFeatures. */
+  init?: Initializer
+  /** Default: as PyTorch, uniform in ±1/√inFeatures. */
+  biasInit?: Initializer
+}
+
+/** y = x·weightᵀ + bias, for x [..., inFeatures]; weight is [outFeatures, inFeatures]. */
+export class Linear extends Module {
+  readonly weight: Tensor
+  readonly bias: Tensor | undefined
+
+  constructor(device: Device, key: RngKey, inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
+    super()
+    const { bias = true, init = kaimingUniform, biasInit = uniformInit(1 / Math.sqrt(inFeatures)) } = options
+    const [weightKey, biasKey] = key.split(2)
+    this.weight = parameter(init(device, [outFeatures, inFeatures], weightKey))
+    this.bias = bias ? parameter(biasInit(device, [outFeatures], biasKey)) : undefined
+  }
+
+  /** `activation` is applied by the matrix product's epilogue where the device has one. */
+  forward(x: Tensor, activation: 'none' | 'gelu' | 'silu' | 'relu' = 'none'): Tensor {
+    return linear(x, this.weight, this.bias, { activation })
+  }
+}

@@ -1,0 +1,32 @@
+// The feed-forward part of a transformer block, with the names of timm's Mlp (`fc1`, `fc2`).
+
+import type { Device, RngKey, Tensor } from '@ditkit/core'
+import { Linear, type LinearOptions } from './linear'
+import { Module } from './module'
+
+export interface MLPOptions extends LinearOptions {
+  /** Width of the output; default `dim`. */
+  out?: number
+  /** Default `gelu`, the tanh approximation. */
+  activation?: 'gelu' | 'silu' | 'relu'
+}
+
+/** fc2(activation(fc1(x))), for x [..., dim]. */
+export class MLP extends Module {
+  readonly fc1: Linear
+  readonly fc2: Linear
+  readonly activation: 'gelu' | 'silu' | 'relu'
+
+  constructor(device: Device, key: RngKey, dim: number, hidden: number, options: MLPOptions = {}) {
+    super()
+    const { out = dim, activation = 'gelu', ...linear } = options
+    const [first, second] = key.split(2)
+    this.activation = activation
+    this.fc1 = new Linear(device, first, dim, hidden, linear)
+    this.fc2 = new Linear(device, second, hidden, out, linear)
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.fc2.forward(this.fc1.forward(x, this.activation))
+  }
+}
