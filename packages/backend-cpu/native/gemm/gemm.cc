@@ -1,0 +1,302 @@
+// Runs a matrix product: chooses kernels and plan, packs operands, and hands blocks of c to the threads.
+#include "gemm.h"
+
+#include <algorithm>
+
+#include "kernels.h"
+#include "plan.h"
+
+namespace ditkit {
+
+namespace {
+
+enum Slot { kPackedB = 0, kParts = 1, kPerThread = 2 };
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Scratch of neighbouring threads must not share cache lines.
+int64_t whole_lines(int64_t floats) { return ceil_div(floats, 64) * 64; }
+
+// Without steps of k nothing of a and b is read: they may be null and their strides anything.
+GemmArgs without_operands_if_empty(GemmArgs args) {
+  static const float kNothing = 0.0f;
+  if (args.k > 0) return args;
+  args.a = args.b = &kNothing;
+  args.a_row = args.a_col = args.b_row = args.b_col = 0;
+  for (int64_t d = 0; d < 4; ++d) args.a_batch[d] = args.b_batch[d] = 0;
+  return args;
+}
+
+const GemmKernels& kernels_for(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::Avx512) return kGemmAvx512;
+  if (isa == Isa::Avx2) return kGemmAvx2;
+  return kGemmBaseline;
+#else
+  (void)isa;
+  return kGemmNeon;
+#endif
+}
+
+// b as the register tile reads it: panel j starts at data + j * panel, and its row p at + p * row.
+struct Panels {
+  const float* data;
+  int64_t panel;
+  int64_t row;
+};
+
+// Packs steps [first, last) of k of panels [begin, end).
+void pack_panels(const GemmKernels& kernels, const float* b, int64_t b_row, int64_t b_col, int64_t n, int64_t first,
+                 int64_t last, int64_t begin, int64_t end, float* out, int64_t out_panel) {
+  for (int64_t j = begin; j < end; ++j) {
+    const int64_t column = j * kernels.columns;
+    const int columns = static_cast<int>(std::min<int64_t>(kernels.columns, n - column));
+    kernels.pack_b(b + first * b_row + column * b_col, b_row, b_col, last - first, columns,
+                   out + (j - begin) * out_panel);
+  }
+}
+
+void pack_all(const GemmKernels& kernels, const float* b, int64_t b_row, int64_t b_col, int64_t k, int64_t n,
+              float* packed, ThreadPool& pool) {
+  const int64_t panels = ceil_div(n, kernels.columns);
+  const int64_t panel = k * kernels.columns;
+  if (b_row == 1) {  // a panel reads whole rows of the transposed operand
+    pool.run(panels, [&](int64_t j, int) {
+      pack_panels(kernels, b, b_row, b_col, n, 0, k, j, j + 1, packed + j * panel, panel);
+    });
+    return;
+  }
+  constexpr int64_t kSteps = 64;  // rows of b that stay in cache while all panels take their part of them
+  pool.run(ceil_div(k, kSteps), [&](int64_t chunk, int) {
+    const int64_t first = chunk * kSteps, last = std::min(k, first + kSteps);
+    pack_panels(kernels, b, b_row, b_col, n, first, last, 0, panels, packed + first * kernels.columns, panel);
+  });
+}
+
+class Product {
+ public:
+  Product(const GemmArgs& args, ThreadPool& pool, Isa isa, Workspace& workspace)
+      : args_(without_operands_if_empty(args)), pool_(pool), workspace_(workspace), kernels_(kernels_for(isa)) {
+    batches_ = 1;
+    for (int64_t d = 0; d < args.batch_rank; ++d) batches_ *= args.batch_shape[d];
+    panels_ = ceil_div(args.n, kernels_.columns);
+    tile_floats_ = kernels_.rows * kernels_.columns;
+    plain_ = args.alpha == 1.0f && (args.beta == 0.0f || args.beta == 1.0f) && args.bias == nullptr &&
+             args.act == Activation::None && args.pre == nullptr && args.gate == nullptr && args.residual == nullptr &&
+             args.c_col == 1;
+  }
+
+  void run(const float* packed) {
+    if (args_.m == 0 || args_.n == 0 || batches_ == 0) return;
+    plan_ = plan_gemm(batches_, args_.m, args_.n, args_.k, kernels_.rows, kernels_.columns);
+    if (plan_.mode == GemmMode::Whole) return run_whole(packed);
+    for (int64_t batch = 0; batch < batches_; ++batch) {
+      const GemmArgs args = at_batch(batch);
+      if (plan_.mode == GemmMode::SplitK) {
+        run_split(args, packed);
+      } else {
+        run_blocked(args, packed);
+      }
+    }
+  }
+
+ private:
+  GemmArgs at_batch(int64_t batch) const {
+    GemmArgs args = args_;
+    for (int64_t d = args_.batch_rank - 1; d >= 0; --d) {
+      const int64_t index = batch % args_.batch_shape[d];
+      batch /= args_.batch_shape[d];
+      args.a += index * args_.a_batch[d];
+      if (args.b != nullptr) args.b += index * args_.b_batch[d];
+      const int64_t c = index * args_.c_batch[d];
+      args.c += c;
+      if (args.pre != nullptr) args.pre += c;
+      if (args.residual != nullptr) args.residual += c;
+    }
+    return args;
+  }
+
+  Panels packed_panels(const float* packed) const {
+    return {packed, args_.k * kernels_.columns, kernels_.columns};
+  }
+
+  bool reads_a_in_place() const { return args_.a_col == 1; }
+
+  // Floats of scratch that block() needs.
+  int64_t block_floats(int64_t rows, int64_t panels) const {
+    const int64_t a = reads_a_in_place() ? 0 : rows * plan_.k_block;
+    const int64_t tiles = args_.k > plan_.k_block ? ceil_div(rows, kernels_.rows) * panels : 1;
+    return a + tiles * tile_floats_;
+  }
+
+  // Computes rows [row, row + rows) of panels [begin, end) of c.
+  void block(const GemmArgs& args, const Panels& b, int64_t row, int64_t rows, int64_t begin, int64_t end,
+             float* scratch) const {
+    const int64_t tiles = ceil_div(rows, kernels_.rows);
+    float* const sums = scratch;
+    const bool one_visit = args.k <= plan_.k_block;
+    float* const packed_a = scratch + (one_visit ? 1 : tiles * (end - begin)) * tile_floats_;
+    int64_t first = 0;
+    do {
+      const int64_t last = std::min(args.k, first + plan_.k_block), steps = last - first;
+      for (int64_t t = 0; t < tiles; ++t) {
+        // Heights differ by at most one: a last tile of one row would run at a fraction of the speed.
+        const int64_t top = rows * t / tiles;
+        const int height = static_cast<int>(rows * (t + 1) / tiles - top);
+        const float* a = args.a + (row + top) * args.a_row + first * args.a_col;
+        if (!reads_a_in_place()) kernels_.pack_a(a, args.a_row, args.a_col, height, steps, packed_a);
+        for (int64_t j = begin; j < end; ++j) {
+          const int64_t column = j * kernels_.columns;
+          const int columns = static_cast<int>(std::min<int64_t>(kernels_.columns, args.n - column));
+          const float* right = b.data + j * b.panel + first * b.row;
+          const bool in_place = plain_ && columns == kernels_.columns;
+          float* out = in_place    ? args.c + (row + top) * args.c_row + column
+                       : one_visit ? sums
+                                   : sums + (t * (end - begin) + j - begin) * tile_floats_;
+          const int64_t out_row = in_place ? args.c_row : kernels_.columns;
+          const bool accumulate = first > 0 || (in_place && args.beta == 1.0f);
+          if (reads_a_in_place()) {
+            kernels_.tile_rows(height, columns, steps, a, args.a_row, right, b.row, out, out_row, accumulate);
+          } else {
+            kernels_.tile_packed(height, columns, steps, packed_a, right, b.row, out, out_row, accumulate);
+          }
+          if (!in_place && last == args.k) kernels_.epilogue(args, out, out_row, row + top, column, height, columns);
+        }
+      }
+      first = last;
+    } while (first < args.k);
+  }
+
+  void run_whole(const float* packed) {
+    const int64_t b_floats = packed != nullptr ? 0 : panels_ * args_.k * kernels_.columns;
+    const int64_t rows = std::min(args_.m, plan_.row_block);
+    const int64_t floats = whole_lines(b_floats + block_floats(rows, panels_));
+    const int64_t tasks = ceil_div(batches_, plan_.batches_per_task);
+    float* const scratch = workspace_.get(kPerThread, floats * pool_.threads());
+    pool_.run(tasks, [&](int64_t task, int thread) {
+      float* const own = scratch + thread * floats;
+      const int64_t first = task * plan_.batches_per_task;
+      const int64_t last = std::min(batches_, first + plan_.batches_per_task);
+      const float* in_own = nullptr;
+      for (int64_t batch = first; batch < last; ++batch) {
+        const GemmArgs args = at_batch(batch);
+        if (packed == nullptr && args.b != in_own) {
+          pack_panels(kernels_, args.b, args.b_row, args.b_col, args.n, 0, args.k, 0, panels_, own,
+                      args.k * kernels_.columns);
+          in_own = args.b;
+        }
+        const Panels b = packed_panels(packed != nullptr ? packed : own);
+        for (int64_t row = 0; row < args.m; row += plan_.row_block) {
+          block(args, b, row, std::min(plan_.row_block, args.m - row), 0, panels_, own + b_floats);
+        }
+      }
+    });
+  }
+
+  void run_blocked(const GemmArgs& args, const float* packed) {
+    const int64_t floats = whole_lines(block_floats(plan_.row_block, plan_.panel_block));
+    float* const scratch = workspace_.get(kPerThread, floats * pool_.threads());
+    if (packed == nullptr) {
+      float* const own = workspace_.get(kPackedB, panels_ * args.k * kernels_.columns);
+      pack_all(kernels_, args.b, args.b_row, args.b_col, args.k, args.n, own, pool_);
+      packed = own;
+    }
+    const Panels b = packed_panels(packed);
+    const int64_t row_blocks = ceil_div(args.m, plan_.row_block);
+    const int64_t column_blocks = ceil_div(panels_, plan_.panel_block);
+    pool_.run(row_blocks * column_blocks, [&](int64_t task, int thread) {
+      // Neighbouring tasks share their part of b, which stays in cache.
+      const int64_t row = task % row_blocks * plan_.row_block;
+      const int64_t begin = task / row_blocks * plan_.panel_block;
+      block(args, b, row, std::min(plan_.row_block, args.m - row), begin,
+            std::min(panels_, begin + plan_.panel_block), scratch + thread * floats);
+    });
+  }
+
+  void run_split(const GemmArgs& args, const float* packed) {
+    const int64_t width = panels_ * kernels_.columns;
+    const int64_t part_floats = args.m * width;
+    const int64_t a_floats = reads_a_in_place() ? 0 : whole_lines(kernels_.rows * plan_.k_block);
+    const int64_t floats = whole_lines(a_floats + (packed != nullptr ? 0 : plan_.k_block * width));
+    float* const scratch = workspace_.get(kPerThread, floats * pool_.threads());
+    float* const parts = workspace_.get(kParts, part_floats * plan_.splits);
+    pool_.run(plan_.splits, [&](int64_t split, int thread) {
+      float* const own = scratch + thread * floats;
+      const int64_t begin = args.k * split / plan_.splits, end = args.k * (split + 1) / plan_.splits;
+      for (int64_t first = begin; first < end; first += plan_.k_block) {
+        const int64_t last = std::min(end, first + plan_.k_block), steps = last - first;
+        Panels b{packed + first * kernels_.columns, args.k * kernels_.columns, kernels_.columns};
+        if (packed == nullptr) {
+          b = {own + a_floats, steps * kernels_.columns, kernels_.columns};
+          pack_panels(kernels_, args.b, args.b_row, args.b_col, args.n, first, last, 0, panels_, own + a_floats,
+                      b.panel);
+        }
+        part(args, b, first, steps, parts + split * part_floats, width, first > begin, own);
+      }
+    });
+    pool_.run(ceil_div(args.m, kernels_.rows), [&](int64_t tile, int) {
+      const int64_t row = tile * kernels_.rows;
+      const int rows = static_cast<int>(std::min<int64_t>(kernels_.rows, args.m - row));
+      float* const sum = parts + row * width;
+      for (int64_t split = 1; split < plan_.splits; ++split) kernels_.add(sum, sum + split * part_floats, rows * width);
+      for (int64_t j = 0; j < panels_; ++j) {
+        const int64_t column = j * kernels_.columns;
+        const int columns = static_cast<int>(std::min<int64_t>(kernels_.columns, args.n - column));
+        kernels_.epilogue(args, sum + column, width, row, column, rows, columns);
+      }
+    });
+  }
+
+  // One range of k for all of c, into (or onto) `out`.
+  void part(const GemmArgs& args, const Panels& b, int64_t first, int64_t steps, float* out, int64_t width,
+            bool accumulate, float* packed_a) const {
+    const int64_t tiles = ceil_div(args.m, kernels_.rows);
+    for (int64_t t = 0; t < tiles; ++t) {
+      const int64_t top = args.m * t / tiles;
+      const int height = static_cast<int>(args.m * (t + 1) / tiles - top);
+      const float* a = args.a + top * args.a_row + first * args.a_col;
+      if (!reads_a_in_place()) kernels_.pack_a(a, args.a_row, args.a_col, height, steps, packed_a);
+      for (int64_t j = 0; j < panels_; ++j) {
+        const float* right = b.data + j * b.panel;
+        float* c = out + top * width + j * kernels_.columns;
+        if (reads_a_in_place()) {
+          kernels_.tile_rows(height, kernels_.columns, steps, a, args.a_row, right, b.row, c, width, accumulate);
+        } else {
+          kernels_.tile_packed(height, kernels_.columns, steps, packed_a, right, b.row, c, width, accumulate);
+        }
+      }
+    }
+  }
+
+  const GemmArgs args_;
+  ThreadPool& pool_;
+  Workspace& workspace_;
+  const GemmKernels& kernels_;
+  GemmPlan plan_{};
+  int64_t batches_;
+  int64_t panels_;
+  int64_t tile_floats_;
+  bool plain_;  // c needs nothing but products and sums, so tiles are written in place
+};
+
+}  // namespace
+
+void gemm(const GemmArgs& args, ThreadPool& pool, Isa isa, Workspace& workspace) {
+  Product(args, pool, isa, workspace).run(nullptr);
+}
+
+size_t packed_b_floats(int64_t k, int64_t n, Isa isa) {
+  const int64_t columns = kernels_for(isa).columns;
+  return static_cast<size_t>(ceil_div(n, columns) * columns * k);
+}
+
+void pack_b(const float* b, int64_t b_row, int64_t b_col, int64_t k, int64_t n, float* packed, ThreadPool& pool,
+            Isa isa) {
+  pack_all(kernels_for(isa), b, b_row, b_col, k, n, packed, pool);
+}
+
+void gemm_packed(const GemmArgs& args, const float* packed, ThreadPool& pool, Isa isa, Workspace& workspace) {
+  Product(args, pool, isa, workspace).run(packed);
+}
+
+}  // namespace ditkit

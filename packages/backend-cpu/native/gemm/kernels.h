@@ -1,0 +1,47 @@
+// What a set of kernels for one instruction set offers to the driver in gemm.cc. Only plain types cross this border:
+// an inline function shared with code built for a newer instruction set could end up in code that must run everywhere.
+#pragma once
+
+#include <cstdint>
+
+namespace ditkit {
+
+struct GemmArgs;
+
+struct GemmKernels {
+  int rows;          // most rows of a register tile
+  int columns;       // columns of a register tile, and of a packed panel of b
+  int half_columns;  // a tile of this many columns exists too, reading the left part of a panel
+
+  // c (rows x columns, row stride c_row) = a b, added to what c holds if `accumulate`.
+  // a: k steps of `rows` floats. b: k steps of `columns` floats, b_row apart.
+  void (*tile_packed)(int rows, int columns, int64_t k, const float* a, const float* b, int64_t b_row, float* c,
+                      int64_t c_row, bool accumulate);
+  // The same with a in place: row i starts at a + i * a_row and is contiguous in k.
+  void (*tile_rows)(int rows, int columns, int64_t k, const float* a, int64_t a_row, const float* b, int64_t b_row,
+                    float* c, int64_t c_row, bool accumulate);
+
+  // out[p * rows + i] = a(i, p)
+  void (*pack_a)(const float* a, int64_t a_row, int64_t a_col, int rows, int64_t k, float* out);
+  // out[p * columns + j] = b(p, j) for one panel of up to `columns` columns; missing columns become 0.
+  void (*pack_b)(const float* b, int64_t b_row, int64_t b_col, int64_t k, int columns, float* out);
+
+  // Finishes a tile of products (row stride tile_row) whose first element is (row, column) of args: scales, adds,
+  // activates, and writes c and pre. `args` has the batch offsets applied. May overwrite the tile.
+  void (*epilogue)(const GemmArgs& args, float* tile, int64_t tile_row, int64_t row, int64_t column, int rows,
+                   int columns);
+  // sum[i] += part[i]
+  void (*add)(float* sum, const float* part, int64_t n);
+};
+
+#if defined(__x86_64__)
+extern const GemmKernels kGemmAvx512;
+extern const GemmKernels kGemmAvx2;
+#endif
+#if defined(__aarch64__)
+extern const GemmKernels kGemmNeon;
+#else
+extern const GemmKernels kGemmBaseline;
+#endif
+
+}  // namespace ditkit

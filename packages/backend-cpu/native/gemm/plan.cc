@@ -1,0 +1,54 @@
+// The numbers here were measured (dev/NOTES.md); the bounds behind them are cache sizes.
+#include "plan.h"
+
+#include <algorithm>
+
+namespace ditkit {
+
+namespace {
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Longest run of k for which a tile of a and a panel of b still stream well from L2 into L1.
+constexpr int64_t kMaxStepsOfK = 384;
+// Floats of b that a block of c goes over again and again: half of a 2 MiB L2.
+constexpr int64_t kMaxFloatsOfB = int64_t{1} << 18;
+// Floats of b that one task may pack for itself.
+constexpr int64_t kMaxOwnFloatsOfB = int64_t{1} << 18;
+constexpr int64_t kTargetTasks = 32;
+constexpr int64_t kMinTaskProducts = int64_t{1} << 18;
+
+}  // namespace
+
+GemmPlan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, int tile_rows, int tile_columns) {
+  GemmPlan plan{};
+  const int64_t tiles = ceil_div(m, tile_rows);
+  const int64_t panels = ceil_div(n, tile_columns);
+  const int64_t products = m * n * std::max<int64_t>(k, 1);
+  const int64_t k_blocks = std::max<int64_t>(1, ceil_div(k, kMaxStepsOfK));
+  plan.k_block = std::max<int64_t>(1, ceil_div(k, k_blocks));
+  plan.panel_block = std::max<int64_t>(1, std::min(panels, kMaxFloatsOfB / (plan.k_block * tile_columns)));
+  plan.panel_block = ceil_div(panels, ceil_div(panels, plan.panel_block));
+  const int64_t column_blocks = ceil_div(panels, plan.panel_block);
+  plan.row_block = tile_rows * std::clamp<int64_t>(tiles * column_blocks / kTargetTasks, 2, 8);
+  plan.batches_per_task = 1;
+  plan.splits = 1;
+
+  const bool fits_one_task = panels * tile_columns * k <= kMaxOwnFloatsOfB;
+  if (fits_one_task && (products <= kMinTaskProducts || batches >= 8)) {
+    plan.mode = GemmMode::Whole;
+    plan.batches_per_task = std::clamp<int64_t>(kMinTaskProducts / products, 1, std::max<int64_t>(1, batches));
+    return plan;
+  }
+  const int64_t outputs = m * n;
+  if (outputs <= 65536 && k >= 1024 && k >= 2 * std::max(m, n)) {
+    plan.mode = GemmMode::SplitK;
+    plan.splits = std::clamp<int64_t>(k / 384, 2, 16);
+    plan.k_block = ceil_div(ceil_div(k, plan.splits), ceil_div(ceil_div(k, plan.splits), kMaxStepsOfK));
+    return plan;
+  }
+  plan.mode = GemmMode::Blocked;
+  return plan;
+}
+
+}  // namespace ditkit

@@ -1,0 +1,273 @@
+// Checks gemm against float64 on awkward sizes, strides and epilogues, for every instruction set this machine has.
+// Operands end at an inaccessible page, so a read past the end dies. Also built with -fsanitize=address,undefined.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "../gemm/gemm.h"
+
+using namespace ditkit;
+
+namespace {
+
+int failures = 0;
+int checks = 0;
+
+uint64_t random_state = 1;
+float random_float() {  // in [-1, 1)
+  random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
+  return static_cast<float>(static_cast<int32_t>(random_state >> 32)) / 2147483648.0f;
+}
+
+// `n` floats that end where an inaccessible page begins.
+class Guarded {
+ public:
+  explicit Guarded(int64_t n) : n_(n) {
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t used = (n * sizeof(float) + page - 1) / page * page;
+    size_ = used + page;
+    base_ = static_cast<char*>(mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    mprotect(base_ + used, page, PROT_NONE);
+    data_ = reinterpret_cast<float*>(base_ + used) - n;
+    for (int64_t i = 0; i < n; ++i) data_[i] = random_float();
+  }
+  Guarded(const Guarded&) = delete;
+  ~Guarded() { munmap(base_, size_); }
+  float* data() { return data_; }
+  int64_t size() const { return n_; }
+  void fill(float x) {
+    for (int64_t i = 0; i < n_; ++i) data_[i] = x;
+  }
+
+ private:
+  int64_t n_;
+  size_t size_;
+  char* base_;
+  float* data_;
+};
+
+double activated(Activation act, double x) {
+  switch (act) {
+    case Activation::GeluTanh: {
+      const double u = std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
+      return 0.5 * x * (1 + std::tanh(u));
+    }
+    case Activation::Silu: return x / (1 + std::exp(-x));
+    case Activation::Relu: return x > 0 ? x : 0;
+    case Activation::None: break;
+  }
+  return x;
+}
+
+struct Case {
+  int64_t m, n, k;
+  int64_t batches = 1;
+  bool a_transposed = false, b_transposed = false, c_transposed = false;
+  bool a_strided = false, b_strided = false;  // neither of the strides is 1
+  bool b_shared = false;
+  int64_t c_pad = 0;
+  float alpha = 1, beta = 0;
+  bool bias = false, pre = false, gate = false, residual = false;
+  Activation act = Activation::None;
+};
+
+void report(const char* what, const Case& x, Isa isa, double got, double want) {
+  ++failures;
+  if (failures > 20) return;
+  std::printf("FAIL %s: isa %s m %ld n %ld k %ld batches %ld ta %d tb %d tc %d alpha %g beta %g act %d: got %.9g want %.9g\n",
+              what, isa_name(isa), (long)x.m, (long)x.n, (long)x.k, (long)x.batches, x.a_transposed, x.b_transposed,
+              x.c_transposed, x.alpha, x.beta, (int)x.act, got, want);
+}
+
+void check(const Case& x, Isa isa, std::vector<ThreadPool*> pools, Workspace& workspace, bool packed) {
+  ++checks;
+  const int64_t wide = x.a_strided ? 2 : 1, wide_b = x.b_strided ? 2 : 1;
+  const int64_t a_size = x.m * x.k * wide, b_size = x.k * x.n * wide_b;
+  const int64_t c_rows = x.c_transposed ? x.n : x.m, c_row = (x.c_transposed ? x.m : x.n) + x.c_pad;
+  const int64_t c_size = c_rows * c_row;
+  const int64_t gate_row = 3, gates = x.m / gate_row + 1;
+  Guarded a(a_size * x.batches), b(b_size * (x.b_shared ? 1 : x.batches)), c(c_size * x.batches), pre(c_size * x.batches);
+  Guarded bias(x.n), gate(gates * x.n), residual(c_size * x.batches);
+  const std::vector<float> c_before(c.data(), c.data() + c.size());
+
+  GemmArgs args;
+  args.m = x.m, args.n = x.n, args.k = x.k;
+  args.batch_rank = 2;
+  args.batch_shape[0] = x.batches, args.batch_shape[1] = 1;
+  args.a = a.data(), args.b = b.data(), args.c = c.data();
+  args.a_row = (x.a_transposed ? 1 : x.k) * wide, args.a_col = (x.a_transposed ? x.m : 1) * wide;
+  args.b_row = (x.b_transposed ? 1 : x.n) * wide_b, args.b_col = (x.b_transposed ? x.k : 1) * wide_b;
+  args.c_row = x.c_transposed ? 1 : c_row, args.c_col = x.c_transposed ? c_row : 1;
+  args.a_batch[0] = a_size, args.b_batch[0] = x.b_shared ? 0 : b_size, args.c_batch[0] = c_size;
+  args.alpha = x.alpha, args.beta = x.beta, args.act = x.act;
+  if (x.bias) args.bias = bias.data();
+  if (x.pre) args.pre = pre.data();
+  if (x.gate) args.gate = gate.data(), args.gate_row = gate_row, args.gate_stride = x.n;
+  if (x.residual) args.residual = residual.data();
+
+  Guarded weights(packed ? packed_b_floats(x.k, x.n, isa) : 0);
+  std::vector<float> first;
+  for (ThreadPool* pool : pools) {
+    std::memcpy(c.data(), c_before.data(), c.size() * sizeof(float));
+    if (x.beta == 0) c.fill(std::numeric_limits<float>::quiet_NaN());
+    if (packed) {
+      weights.fill(std::numeric_limits<float>::quiet_NaN());
+      pack_b(b.data(), args.b_row, args.b_col, x.k, x.n, weights.data(), *pool, isa);
+      args.b = nullptr;
+      gemm_packed(args, weights.data(), *pool, isa, workspace);
+    } else {
+      gemm(args, *pool, isa, workspace);
+    }
+    if (first.empty()) first.assign(c.data(), c.data() + c.size());
+    if (std::memcmp(first.data(), c.data(), first.size() * sizeof(float)) != 0) report("bits differ by threads", x, isa, 0, 0);
+  }
+  for (int64_t z = 0; z < x.batches; ++z) {
+    for (int64_t i = 0; i < x.m; ++i) {
+      for (int64_t j = 0; j < x.n; ++j) {
+        double sum = 0, size = 0;
+        for (int64_t p = 0; p < x.k; ++p) {
+          const double term = double(a.data()[z * a_size + i * args.a_row + p * args.a_col]) *
+                              b.data()[(x.b_shared ? 0 : z * b_size) + p * args.b_row + j * args.b_col];
+          sum += term, size += std::fabs(term);
+        }
+        const int64_t at = z * c_size + i * args.c_row + j * args.c_col;
+        double value = x.alpha * sum + (x.beta != 0 ? x.beta * c_before[at] : 0) + (x.bias ? bias.data()[j] : 0);
+        const double slack = 6e-8 * (6 + std::sqrt(double(x.k))) * (std::fabs(x.alpha) * size + 2);
+        if (x.pre && !(std::fabs(pre.data()[at] - value) <= slack)) report("pre", x, isa, pre.data()[at], value);
+        value = activated(x.act, value);
+        if (x.gate) value *= gate.data()[i / gate_row * x.n + j];
+        if (x.residual) value += residual.data()[at];
+        if (!(std::fabs(c.data()[at] - value) <= 1.2 * slack)) report("c", x, isa, c.data()[at], value);
+      }
+    }
+    for (int64_t i = 0; i < c_rows; ++i) {
+      for (int64_t j = c_row - x.c_pad; j < c_row; ++j) {
+        const int64_t at = z * c_size + i * c_row + j;
+        const bool same = x.beta == 0 ? std::isnan(c.data()[at]) : c.data()[at] == c_before[at];
+        if (!same) report("wrote between rows", x, isa, c.data()[at], 0);
+      }
+    }
+  }
+}
+
+// Every value of a dense range, in float ulps of the largest result.
+void check_activations(Isa isa, ThreadPool& pool, Workspace& workspace) {
+  for (Activation act : {Activation::GeluTanh, Activation::Silu, Activation::Relu}) {
+    const int64_t n = 20001;
+    std::vector<float> bias(n), c(n);
+    for (int64_t i = 0; i < n; ++i) bias[i] = (i - 10000) * 0.0015f;
+    GemmArgs args;
+    args.m = 1, args.n = n, args.k = 0, args.c = c.data(), args.c_row = n, args.bias = bias.data(), args.act = act;
+    gemm(args, pool, isa, workspace);
+    double worst = 0;
+    for (int64_t i = 0; i < n; ++i) worst = std::max(worst, std::fabs(c[i] - activated(act, bias[i])) / (1 + std::fabs(bias[i])));
+    if (!(worst < 3e-7)) {
+      ++failures;
+      std::printf("FAIL activation %d isa %s: error %.3g\n", (int)act, isa_name(isa), worst);
+    }
+    const float special[] = {INFINITY, NAN, 1e30f, -1e30f, 0.0f, -200.0f, 3e38f, -3e38f};
+    args.n = 8, args.c_row = 8, args.bias = special;
+    gemm(args, pool, isa, workspace);
+    const bool right = c[0] == INFINITY && std::isnan(c[1]) && c[2] == 1e30f && c[3] == 0 && c[4] == 0 && c[5] == 0 &&
+                       c[6] == 3e38f && c[7] == 0;
+    if (!right) {
+      ++failures;
+      std::printf("FAIL activation %d isa %s at special values: %g %g %g %g %g %g %g %g\n", (int)act, isa_name(isa), c[0],
+                  c[1], c[2], c[3], c[4], c[5], c[6], c[7]);
+    }
+  }
+}
+
+// A NaN or infinity in one row of a and one column of b reaches exactly that row and that column.
+void check_nan(Isa isa, ThreadPool& pool, Workspace& workspace) {
+  for (int64_t k : {40, 1500}) {
+    const int64_t m = 37, n = 45;
+    std::vector<float> a(m * k, 0.5f), b(k * n, 0.25f), c(m * n);
+    a[5 * k + 3] = NAN;
+    b[7 * n + 44] = INFINITY;
+    GemmArgs args;
+    args.m = m, args.n = n, args.k = k, args.a = a.data(), args.a_row = k, args.b = b.data(), args.b_row = n;
+    args.c = c.data(), args.c_row = n;
+    gemm(args, pool, isa, workspace);
+    for (int64_t i = 0; i < m; ++i) {
+      for (int64_t j = 0; j < n; ++j) {
+        const float x = c[i * n + j];
+        const bool right = i == 5 ? std::isnan(x) : j == 44 ? x == INFINITY : x == k * 0.125f;
+        if (!right) report("NaN or infinity", {m, n, k}, isa, x, 0);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  ThreadPool one(1), two(2), three(3);
+  const std::vector<ThreadPool*> pools = {&one, &two, &three};
+  for (Isa isa : {Isa::Baseline, Isa::Avx2, Isa::Avx512}) {
+    if (static_cast<int>(isa) > static_cast<int>(detect_isa())) {
+      std::printf("skipped %s: this machine does not have it\n", isa_name(isa));
+      continue;
+    }
+    Workspace workspace;
+    const int64_t sizes[] = {1, 2, 5, 12, 13, 16, 17, 31, 32, 33, 49, 70};
+    for (int64_t m : sizes) {
+      for (int64_t n : sizes) {
+        for (int64_t k : {0, 1, 3, 8, 33}) {
+          const int bits = static_cast<int>(random_state >> 40);
+          Case x{m, n, k};
+          x.a_transposed = bits & 1, x.b_transposed = bits & 2, x.c_transposed = (bits & 28) == 0;
+          x.a_strided = (bits & 0x60) == 0, x.b_strided = (bits & 0x180) == 0;
+          x.bias = bits & 0x200, x.pre = bits & 0x400, x.gate = bits & 0x800, x.residual = bits & 0x1000;
+          x.act = static_cast<Activation>(bits >> 13 & 3);
+          x.beta = bits & 0x8000 ? 0.5f : 0.0f, x.alpha = bits & 0x10000 ? -1.25f : 1.0f;
+          x.c_pad = bits >> 17 & 3;
+          x.batches = 1 + (bits >> 19 & 1);
+          check(x, isa, pools, workspace, false);
+          x.b_shared = true;
+          check(x, isa, pools, workspace, true);
+          Case plain{m, n, k};
+          plain.a_transposed = !x.a_transposed, plain.b_transposed = !x.b_transposed;
+          plain.beta = bits & 0x8000 ? 1.0f : 0.0f;
+          check(plain, isa, pools, workspace, false);
+        }
+      }
+    }
+    const int64_t large[][3] = {{130, 200, 900}, {301, 97, 401}, {97, 770, 200}, {49, 49, 2000}, {128, 130, 1500},
+                                {1, 300, 3000}, {300, 1, 3000}, {8, 1000, 200}, {700, 40, 130}, {25, 65, 1200}};
+    for (auto& s : large) {
+      for (int bits = 0; bits < 8; ++bits) {
+        Case x{s[0], s[1], s[2]};
+        x.a_transposed = bits & 1, x.b_transposed = bits & 2;
+        if (bits & 4) {
+          x.bias = x.pre = x.residual = x.gate = true;
+          x.act = Activation::GeluTanh;
+          x.alpha = 0.3f;
+        } else {
+          x.beta = bits & 1 ? 1.0f : 0.0f;
+        }
+        x.c_pad = bits & 1 ? 3 : 0;
+        check(x, isa, pools, workspace, false);
+        check(x, isa, pools, workspace, true);
+      }
+    }
+    Case heads{49, 49, 32};
+    heads.batches = 24, heads.b_transposed = true, heads.alpha = 0.17f;
+    check(heads, isa, pools, workspace, false);
+    Case values{49, 32, 49};
+    values.batches = 24;
+    check(values, isa, pools, workspace, false);
+    values.batches = 0;
+    check(values, isa, pools, workspace, false);
+    for (int64_t empty = 0; empty < 2; ++empty) check({empty ? 0 : 3, empty ? 3 : 0, 4}, isa, pools, workspace, false);
+    check_activations(isa, two, workspace);
+    check_nan(isa, two, workspace);
+  }
+  std::printf("%d products checked, %d failures\n", checks, failures);
+  return failures == 0 ? 0 : 1;
+}
