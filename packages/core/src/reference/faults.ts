@@ -6,7 +6,7 @@ export class Faults {
   private first: Error | undefined
 
   report(site: CallSite, message: string): void {
-    const caller = site.stack?.split('\n').find(line => /^\s*at |@/.test(line))
+    const caller = site.stack?.split('\n').find(line => /^\s*at |^\S*@/.test(line))
     this.first ??= new Error(`${site.op}: ${message}${caller ? ` (called ${caller.trim()})` : ''}`)
   }
 

@@ -19,10 +19,8 @@ function geluGrad(x: number): number {
 
 /** To the nearest integer, halves to the even one. */
 function round(x: number): number {
-  const down = Math.floor(x)
-  const fraction = x - down
-  if (fraction === 0.5) return down % 2 === 0 ? down : down + 1
-  return fraction > 0.5 ? down + 1 : x === down || Number.isNaN(fraction) ? x : down
+  const nearest = Math.round(x)
+  return nearest - x === 0.5 && nearest % 2 !== 0 ? nearest - 1 : nearest
 }
 
 /** C's pow: 1 to any power is 1, and so is −1 to ±∞; JavaScript gives NaN there. */

@@ -55,7 +55,9 @@ export function storeElement(view: View, offset: number, value: number): void {
 /** The elements in row-major order, broadcast to `shape`. */
 export function load(view: View, shape: Shape = view.shape): Float64Array {
   const offsets = offsetsOf(shape, broadcastStrides(view.shape, view.strides, shape), view.start)
-  return Float64Array.from(offsets, offset => loadElement(view, offset))
+  const values = new Float64Array(offsets.length)
+  for (let n = 0; n < offsets.length; n++) values[n] = loadElement(view, offsets[n])
+  return values
 }
 
 /** Stores elements given in row-major order of the view's shape. */
