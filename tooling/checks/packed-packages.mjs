@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { gunzipSync } from 'node:zlib'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import ts from 'typescript'
@@ -44,12 +45,19 @@ function packAll() {
       if (!result.ok) throw new Error(`pnpm pack of ${manifest.name} failed\n${result.output}`)
       const unpacked = join(work, 'node_modules', manifest.name)
       mkdirSync(unpacked, { recursive: true })
-      const tar = run('tar', ['-xzf', archive, '--strip-components=1', '-C', unpacked])
-      if (!tar.ok) throw new Error(`unpacking ${archive} failed\n${tar.output}`)
+      unpack(archive, unpacked)
       packed.push({ folder, manifest: JSON.parse(readFileSync(join(unpacked, 'package.json'), 'utf8')), archive })
     }
   }
   return packed
+}
+
+/** @param {string} archive @param {string} folder */
+function unpack(archive, folder) {
+  // Unzipped here, because tar would need a gzip program.
+  const input = gunzipSync(readFileSync(archive))
+  const tar = spawnSync('tar', ['-xf', '-', '--strip-components=1', '-C', folder], { input })
+  if (tar.status !== 0) throw new Error(`unpacking ${archive} failed: ${tar.error ?? tar.stderr}`)
 }
 
 /** @param {Packed} packed */

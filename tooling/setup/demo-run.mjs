@@ -24,11 +24,14 @@ export async function main(args) {
     process.exitCode = 1
     return
   }
-  console.log(`\nDone in ${duration(started)}. The pictures:`)
-  for (const name of PICTURES) {
-    const path = join(out, 'output', 'dit_metrics', name)
-    if (existsSync(path)) console.log(`  ${path}`)
+  const pictures = PICTURES.map(name => join(out, 'output', 'dit_metrics', name)).filter(path => existsSync(path))
+  if (pictures.length === 0) {
+    console.error(`\nThe training ended without an error but left no picture in ${join(out, 'output', 'dit_metrics')}`)
+    process.exitCode = 1
+    return
   }
+  console.log(`\nDone in ${duration(started)}. The pictures:`)
+  for (const path of pictures) console.log(`  ${path}`)
 }
 
 /** @param {string[]} args */
