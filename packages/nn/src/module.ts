@@ -95,7 +95,9 @@ export abstract class Module {
     if (problems.length > 0)
       throw new Error(
         `${this.constructor.name}.loadStateDict: the weights are of another model\n${problems.join('\n')}\n` +
-          (misshapen.length ? 'build the model with the configuration it was trained with' : 'or load with { strict: false }'),
+          (misshapen.length
+            ? 'build the model with the configuration it was trained with'
+            : 'or load with { strict: false }'),
       )
     for (const [name, target] of targets) {
       const entry = entries.get(name)

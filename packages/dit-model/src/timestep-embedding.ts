@@ -1,0 +1,28 @@
+// Sinusoids of a timestep, cosines then sines (facebookresearch/DiT; the idea is from Vaswani et al. 2017).
+
+import type { Device, Tensor } from '@ditkit/core'
+
+/** Sinusoids the model's timestep MLP takes. */
+export const TIMESTEP_CHANNELS = 256
+
+const LONGEST_PERIOD = 10_000
+
+/**
+ * [B, dim] from B timesteps, fractions allowed. Evaluated on the host in float64 and rounded once: at t near 1000 an
+ * evaluation in float32 is off by 1e-5.
+ * @throws RangeError for a timestep that is not finite, or an odd dim.
+ */
+export function timestepEmbedding(device: Device, t: ArrayLike<number>, dim = TIMESTEP_CHANNELS): Tensor {
+  if (dim % 2 !== 0) throw new RangeError(`timestepEmbedding: dim must be even, got ${dim}`)
+  const half = dim / 2
+  const values = new Float64Array(t.length * dim)
+  for (let b = 0; b < t.length; b++) {
+    if (!Number.isFinite(t[b])) throw new RangeError(`timestepEmbedding: t[${b}] is ${t[b]}, expected a finite number`)
+    for (let k = 0; k < half; k++) {
+      const angle = t[b] * Math.exp((-Math.log(LONGEST_PERIOD) * k) / half)
+      values[b * dim + k] = Math.cos(angle)
+      values[b * dim + half + k] = Math.sin(angle)
+    }
+  }
+  return device.tensor(values, [t.length, dim])
+}
