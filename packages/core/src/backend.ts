@@ -139,14 +139,34 @@ export interface Backend {
    * Layer norm over the last axis C without affine, then x̂·(1 + scale) + shift. x [B, N, C] (any strides on the first two), shift and scale
    * broadcastable to [B, N, C] (usually [B, 1, C] views of a packed modulation) or absent. mean, rstd: [B, N, 1], stored for the gradient.
    */
-  layerNorm?(x: Operand, shift: Operand | undefined, scale: Operand | undefined, eps: number, out: Operand, mean: Operand, rstd: Operand): void
+  layerNorm?(
+    x: Operand,
+    shift: Operand | undefined,
+    scale: Operand | undefined,
+    eps: number,
+    out: Operand,
+    mean: Operand,
+    rstd: Operand,
+  ): void
   /** Gradients of `layerNorm`. dShift, dScale [B, 1, C] (may be strided views; overwritten), summed over N. */
   layerNormBackward?(
-    x: Operand, scale: Operand | undefined, mean: Operand, rstd: Operand, dOut: Operand,
-    dx: Operand | undefined, dShift: Operand | undefined, dScale: Operand | undefined,
+    x: Operand,
+    scale: Operand | undefined,
+    mean: Operand,
+    rstd: Operand,
+    dOut: Operand,
+    dx: Operand | undefined,
+    dShift: Operand | undefined,
+    dScale: Operand | undefined,
   ): void
   /** Gradients of residual + gate·y: dy = gate·dOut, dGate [B, 1, C] = Σ_N y·dOut (may be a strided view). */
-  gatedResidualBackward?(y: Operand, gate: Operand, dOut: Operand, dy: Operand | undefined, dGate: Operand | undefined): void
+  gatedResidualBackward?(
+    y: Operand,
+    gate: Operand,
+    dOut: Operand,
+    dy: Operand | undefined,
+    dGate: Operand | undefined,
+  ): void
   /**
    * AdamW over many tensors in one pass, in place, with clipping by global norm and EMA. `scalars` is f32 [8] on the device:
    * lr, beta1, beta2, eps, weightDecay, 1−beta1^t, 1−beta2^t, emaDecay. `norm` f32 [2] receives the global gradient norm and 1 when the

@@ -9,8 +9,16 @@ export const ATTENTION_CONTRACT = 1
 
 /** The options a problem may use. Dispatch rejects a kernel for a problem that uses one it does not list. */
 export type AttentionFeature =
-  | 'keyMask' | 'queryMask' | 'keyLengths' | 'queryLengths' | 'offsets' | 'mask' | 'bias' | 'factoredBias'
-  | 'causal' | 'dropout'
+  | 'keyMask'
+  | 'queryMask'
+  | 'keyLengths'
+  | 'queryLengths'
+  | 'offsets'
+  | 'mask'
+  | 'bias'
+  | 'factoredBias'
+  | 'causal'
+  | 'dropout'
 
 /** Everything about an attention call except the numbers. Shapes only: equal problems can share a compiled kernel. */
 export interface AttentionProblem {
@@ -33,7 +41,13 @@ export interface AttentionProblem {
   readonly biasShape?: readonly [number, number, number, number]
   readonly factoredRank?: number
   /** Which gradients backward will be asked for. All false: inference, and `saved` may be empty. */
-  readonly gradients: { readonly q: boolean; readonly k: boolean; readonly v: boolean; readonly bias: boolean; readonly factors: boolean }
+  readonly gradients: {
+    readonly q: boolean
+    readonly k: boolean
+    readonly v: boolean
+    readonly bias: boolean
+    readonly factors: boolean
+  }
 }
 
 /**
@@ -92,7 +106,11 @@ export interface AttentionKernel {
   /** Compile, validate, tune: once, when the device is made. */
   prepare?(backend: Backend): Promise<void>
   supports(problem: AttentionProblem): true | { reason: string }
-  forward(problem: AttentionProblem, operands: AttentionOperands, ctx: AttentionContext): { out: Operand; saved: readonly Operand[] }
+  forward(
+    problem: AttentionProblem,
+    operands: AttentionOperands,
+    ctx: AttentionContext,
+  ): { out: Operand; saved: readonly Operand[] }
   /** Always the kernel that ran forward. Returns exactly the gradients `problem.gradients` names. */
   backward(
     problem: AttentionProblem,

@@ -1,0 +1,134 @@
+// The tape: one node per recorded op, with edges to the nodes (or leaves) of its inputs and the tensors it saved.
+// Nodes are reference-counted like storage, so a result that is dropped frees what its history saved at once.
+
+import { Tensor } from '../tensor'
+import { isGradEnabled } from './mode'
+
+/** What a node's gradient function is given besides the gradients. */
+export interface BackwardContext {
+  /** Tensors given to `record` as `saved`, in order; owned by the tape. */
+  readonly saved: readonly Tensor[]
+  /** Whether input i wants a gradient. */
+  readonly needs: readonly boolean[]
+}
+
+/**
+ * Gradients of a node's inputs from those of its outputs (undefined where an output was not used). May return
+ * undefined for an input that needs none. Runs without recording, in a scope of its own.
+ */
+export type BackwardFunction = (
+  grads: readonly (Tensor | undefined)[],
+  context: BackwardContext,
+) => readonly (Tensor | undefined)[]
+
+/** Where the gradient of an input goes: to a leaf, or to output `index` of an earlier node. */
+export type Edge = { readonly leaf: Tensor } | { readonly node: GradNode; readonly index: number }
+
+interface Saved {
+  readonly tensor: Tensor
+  readonly version: number
+  readonly name: string | undefined
+}
+
+let nextId = 0
+
+/** Nodes whose last reference went, waiting to be dropped. */
+const unreferenced: GradNode[] = []
+
+const FREED = { what: 'backward, which frees saved activations as it consumes them' }
+
+export class GradNode {
+  /** Rises in the order of recording: every consumer of a node has a higher id. */
+  readonly id = nextId++
+  readonly outputs: { readonly shape: readonly number[] }[] = []
+  readonly needs: boolean[]
+  consumed = false
+  /** Recomputed nodes may reach leaves that are not among their edges. */
+  opaque = false
+  private references = 0
+  private saved: Saved[]
+
+  constructor(
+    readonly op: string,
+    public edges: readonly (Edge | undefined)[],
+    saved: readonly Tensor[],
+    readonly backward: BackwardFunction,
+  ) {
+    this.needs = edges.map(edge => edge !== undefined)
+    for (const edge of edges) if (edge && 'node' in edge) edge.node.retain()
+    this.saved = saved.map(tensor => ({
+      tensor: Tensor.view(tensor, tensor.shape, tensor.strides, tensor.byteOffset),
+      version: tensor.version,
+      name: tensor.name,
+    }))
+  }
+
+  retain(): this {
+    this.references++
+    return this
+  }
+
+  release(): void {
+    if (--this.references > 0) return
+    unreferenced.push(this)
+    if (unreferenced.length > 1) return
+    // A loop, not recursion: a history may be tens of thousands of nodes deep.
+    for (let i = 0; i < unreferenced.length; i++) unreferenced[i].drop()
+    unreferenced.length = 0
+  }
+
+  /** The saved tensors, checked: a tensor changed in place since gives a wrong gradient without a word. */
+  unpack(): Tensor[] {
+    return this.saved.map(({ tensor, version, name }) => {
+      if (tensor.version !== version) {
+        throw new Error(
+          `backward of ${this.op}: ${name ? `parameter ${name}` : `a saved tensor of shape [${tensor.shape.join(', ')}]`} was changed in place after the forward pass ` +
+            `(version ${version}, now ${tensor.version}); run the optimizer after backward, or run the forward pass again`,
+        )
+      }
+      return tensor
+    })
+  }
+
+  /** Frees what the node holds; it cannot be differentiated afterwards. */
+  drop(): void {
+    this.consumed = true
+    for (const { tensor } of this.saved) tensor.free(FREED)
+    this.saved = []
+    const edges = this.edges
+    this.edges = []
+    for (const edge of edges) if (edge && 'node' in edge) edge.node.release()
+  }
+}
+
+export function edgeOf(tensor: Tensor): Edge | undefined {
+  if (tensor.node) return { node: tensor.node, index: tensor.outputIndex }
+  return tensor.requiresGrad ? { leaf: tensor } : undefined
+}
+
+/** Whether an op over these inputs goes on the tape now. */
+export function shouldRecord(inputs: readonly Tensor[]): boolean {
+  return isGradEnabled() && inputs.some(input => input.requiresGrad)
+}
+
+/**
+ * Puts an op on the tape: `outputs` become results of a node over `inputs`. Does nothing when no input requires a
+ * gradient or recording is off. `saved` may hold inputs and outputs; the tape keeps references of its own.
+ */
+export function record(
+  op: string,
+  inputs: readonly Tensor[],
+  outputs: readonly Tensor[],
+  saved: readonly Tensor[],
+  backward: BackwardFunction,
+): void {
+  if (shouldRecord(inputs)) attach(new GradNode(op, inputs.map(edgeOf), saved, backward), outputs)
+}
+
+export function attach(node: GradNode, outputs: readonly Tensor[]): void {
+  outputs.forEach((output, index) => {
+    node.outputs.push({ shape: output.shape })
+    output.node = node.retain()
+    output.outputIndex = index
+  })
+}

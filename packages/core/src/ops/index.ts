@@ -1,0 +1,68 @@
+// Every public op, by family.
+
+export {
+  add,
+  div,
+  equal,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  logicalAnd,
+  logicalOr,
+  maximum,
+  minimum,
+  mul,
+  notEqual,
+  pow,
+  sub,
+} from './binary'
+export { embedding, scatterAdd } from './embedding'
+export { type AdamWParameter, type AdamWScalars, adamwStep, assign } from './in-place'
+export {
+  cast,
+  concat,
+  contiguous,
+  detach,
+  expand,
+  pad,
+  permute,
+  reshape,
+  slice,
+  split,
+  squeeze,
+  stack,
+  transpose,
+  unsqueeze,
+} from './layout'
+export { crossEntropy, mseLoss } from './loss'
+export { type LinearOptions, linear, matmul } from './matmul'
+export { gatedResidual, modulatedLayerNorm } from './modulate'
+export { layerNorm, type NormOptions, rmsNorm } from './norm'
+export { dropout, normal, randomBits, uniform } from './random'
+export { argmax, logSoftmax, logSumExp, max, mean, min, type ReduceOptions, softmax, sum, variance } from './reduce'
+export { type ProgramOutput, runProgram } from './run-program'
+export {
+  abs,
+  clamp,
+  cos,
+  exp,
+  floor,
+  gelu,
+  isFinite,
+  log,
+  logicalNot,
+  neg,
+  reciprocal,
+  relu,
+  round,
+  rsqrt,
+  sigmoid,
+  sign,
+  silu,
+  sin,
+  sqrt,
+  square,
+  tanh,
+} from './unary'
+export { where } from './where'

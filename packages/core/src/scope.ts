@@ -1,0 +1,149 @@
+// Who disposes handles. A scope disposes the tensors made inside it, except those that leave it: returned, kept, or
+// held as a gradient. Synchronous on purpose: two interleaved async functions cannot mix up their scopes.
+
+import type { Tensor } from './tensor'
+
+/** Where a tensor was freed, for the error of whoever uses it afterwards. */
+export interface FreedBy {
+  readonly what: string
+  readonly site?: Error
+}
+
+export class Scope {
+  private readonly members = new Set<Tensor>()
+  private readonly freedBy: FreedBy
+
+  constructor(what = 'the end of a scope') {
+    this.freedBy = { what, site: new Error() }
+  }
+
+  add(tensor: Tensor): void {
+    tensor.scope = this
+    this.members.add(tensor)
+  }
+
+  delete(tensor: Tensor): void {
+    this.members.delete(tensor)
+    tensor.scope = undefined
+  }
+
+  /** Disposes all members but those reachable from `result`, which move to `parent`. */
+  close(result: unknown, parent: Scope | undefined): void {
+    forEachTensor(result, tensor => {
+      if (tensor.scope !== this) return
+      this.delete(tensor)
+      adopt(tensor, parent)
+    })
+    for (const tensor of this.members) {
+      tensor.scope = undefined
+      tensor.free(this.freedBy)
+    }
+    this.members.clear()
+  }
+}
+
+let current: Scope | undefined
+
+/** Gives a new handle to the running scope, or, where there is none, to the garbage collector as the safety net. */
+export function adopt(tensor: Tensor, into: Scope | undefined = current): void {
+  if (into) into.add(tensor)
+  else tensor.collectable()
+}
+
+/** Visits the tensors in a value: itself, or in arrays, Maps and plain objects. */
+function forEachTensor(value: unknown, visit: (tensor: Tensor) => void, seen = new Set<object>()): void {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return
+  seen.add(value)
+  if (isTensor(value)) visit(value)
+  else if (Array.isArray(value) || value instanceof Set) for (const item of value) forEachTensor(item, visit, seen)
+  else if (value instanceof Map) for (const item of value.values()) forEachTensor(item, visit, seen)
+  else if (Object.getPrototypeOf(value) === Object.prototype || Object.getPrototypeOf(value) === null) {
+    for (const item of Object.values(value)) forEachTensor(item, visit, seen)
+  }
+}
+
+function isTensor(value: object): value is Tensor {
+  return 'collectable' in value && 'storage' in value
+}
+
+export function rejectPromise(name: string, result: unknown): void {
+  if (result !== null && typeof result === 'object' && typeof (result as PromiseLike<unknown>).then === 'function') {
+    // The promise is dropped here; without this its rejection would end the process before anyone reads the error below.
+    ;(result as PromiseLike<unknown>).then(undefined, () => {})
+    throw new TypeError(
+      `${name}: the function returned a Promise. ${name} is synchronous, so that two interleaved functions cannot mix up their tensors; ` +
+        'across awaits use scopeAsync(async s => { … s.run(() => …) … })',
+    )
+  }
+}
+
+function runIn<T>(scope: Scope | undefined, fn: () => T): T {
+  const outer = current
+  current = scope
+  try {
+    return fn()
+  } finally {
+    current = outer
+  }
+}
+
+/**
+ * Runs `fn` and disposes the tensors it made, except those in its result (a tensor, or tensors in arrays, Maps and plain
+ * objects), those passed to `keep`, and gradients and parameters. Throws when `fn` returns a Promise.
+ */
+export function scope<T>(fn: () => T): T {
+  const inner = new Scope()
+  let result: T | undefined
+  try {
+    result = runIn(inner, fn)
+    rejectPromise('scope', result)
+  } catch (error) {
+    inner.close(undefined, current)
+    throw error
+  }
+  inner.close(result, current)
+  return result
+}
+
+/** A scope that stays open across awaits: tensors made inside `run` belong to it. */
+export interface AsyncScope {
+  /** Runs `fn` with this scope as the current one; synchronous. */
+  run<T>(fn: () => T): T
+}
+
+/** As `scope`, for a function that awaits: `await scopeAsync(async s => { const y = s.run(() => model(x)); return await y.data() })`. */
+export async function scopeAsync<T>(fn: (scope: AsyncScope) => Promise<T>): Promise<T> {
+  const inner = new Scope('the end of a scopeAsync')
+  const outer = current
+  let open = true
+  const handle: AsyncScope = {
+    run: body => {
+      if (!open) throw new Error('scopeAsync: run() was called after the scope had ended')
+      const result = runIn(inner, body)
+      rejectPromise('scopeAsync run', result)
+      return result
+    },
+  }
+  try {
+    const result = await fn(handle)
+    open = false
+    inner.close(result, outer)
+    return result
+  } catch (error) {
+    open = false
+    inner.close(undefined, outer)
+    throw error
+  }
+}
+
+/** Takes a tensor out of the running scopes: whoever holds it now disposes it. Returns it. */
+export function keep<T extends Tensor>(tensor: T): T {
+  tensor.scope?.delete(tensor)
+  tensor.collectable()
+  return tensor
+}
+
+/** Runs `fn` outside every scope: what it makes is owned by the caller (gradients, parameters, optimizer state). */
+export function unscoped<T>(fn: () => T): T {
+  return runIn(undefined, fn)
+}

@@ -1,0 +1,192 @@
+// A tensor: a shape and strides over reference-counted storage on a device, and its place on the tape.
+
+import type { GradNode } from './autograd/node'
+import type { Operand } from './backend'
+import type { Device } from './device'
+import { bytesPerElement, type DType, type HostArray, hostArray } from './dtype'
+import { adopt, type FreedBy, type Scope } from './scope'
+import { contiguousStrides, isContiguous, showShape, sizeOf } from './shape'
+import type { Storage } from './storage'
+
+/** What the finalizer frees when a handle was lost; separate from the tensor so that it does not keep it alive. */
+interface Resources {
+  storage: Storage
+  node: GradNode | undefined
+}
+
+const lost = new FinalizationRegistry<Resources>(resources => {
+  resources.storage.device.liveTensors--
+  resources.node?.release()
+  resources.storage.release()
+})
+
+export class Tensor implements Operand {
+  /** Set by `backward` on leaves that require a gradient; the tensor owns it. */
+  grad: Tensor | undefined
+  /** The scope that will dispose this handle. */
+  scope: Scope | undefined
+  /** Which output of `node` this is. */
+  outputIndex = 0
+  /** For error messages; `nn` sets it on parameters. */
+  name: string | undefined
+  private wantsGrad = false
+  private registered = false
+  private freedBy: FreedBy | undefined
+  private readonly resources: Resources
+
+  /** Takes over one reference to `storage`. Use device methods and ops instead. */
+  constructor(
+    readonly device: Device,
+    storage: Storage,
+    readonly shape: readonly number[],
+    readonly strides: readonly number[],
+    readonly byteOffset: number,
+    readonly dtype: DType,
+  ) {
+    this.resources = { storage, node: undefined }
+    device.liveTensors++
+  }
+
+  /** A handle of its own over `base`'s storage; off the tape, owned by the caller. */
+  static view(base: Tensor, shape: readonly number[], strides: readonly number[], byteOffset: number): Tensor {
+    return new Tensor(base.device, base.storage.retain() as Storage, shape, strides, byteOffset, base.dtype)
+  }
+
+  get storage(): Storage {
+    if (this.freedBy) this.throwFreed()
+    return this.resources.storage
+  }
+
+  get node(): GradNode | undefined {
+    return this.resources.node
+  }
+
+  set node(node: GradNode | undefined) {
+    this.resources.node = node
+  }
+
+  get rank(): number {
+    return this.shape.length
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return sizeOf(this.shape)
+  }
+
+  get contiguous(): boolean {
+    return isContiguous(this.shape, this.strides)
+  }
+
+  /** How often the storage was written in place. */
+  get version(): number {
+    return this.storage.version
+  }
+
+  get disposed(): boolean {
+    return this.freedBy !== undefined
+  }
+
+  get isLeaf(): boolean {
+    return this.node === undefined
+  }
+
+  get requiresGrad(): boolean {
+    return this.wantsGrad || this.node !== undefined
+  }
+
+  /** Only leaves can be set; the results of ops follow their inputs. */
+  set requiresGrad(value: boolean) {
+    if (this.node) throw new Error('requiresGrad can only be set on leaves; use detach(t) to cut a result off the tape')
+    if (value && (this.dtype === 'i32' || this.dtype === 'bool')) {
+      throw new TypeError(`requiresGrad: a tensor of dtype ${this.dtype} has no gradient (expected a float dtype)`)
+    }
+    this.wantsGrad = value
+  }
+
+  /** A copy of the values, row-major, once all work enqueued before has run. */
+  async data(): Promise<HostArray> {
+    const dense = this.contiguous ? this : this.device.copyOf(this)
+    const bytes = this.size * bytesPerElement(this.dtype)
+    const pending = this.device.backend.read(dense.storage, dense.byteOffset, bytes)
+    if (dense !== this) dense.dispose()
+    const read = await pending
+    const buffer = read.byteLength === read.buffer.byteLength ? read.buffer : read.slice().buffer
+    return hostArray(this.dtype, buffer as ArrayBuffer)
+  }
+
+  /** The single value of a one-element tensor. */
+  async item(): Promise<number> {
+    if (this.size !== 1)
+      throw new RangeError(`item: the tensor has shape ${showShape(this.shape)} (expected one element); use data()`)
+    if (this.dtype === 'f16' || this.dtype === 'bf16') {
+      throw new TypeError(`item: dtype ${this.dtype} comes as bits; use cast(t, 'f32') first`)
+    }
+    return (await this.data())[0]
+  }
+
+  /** Ends this handle; the memory is freed when the last handle, view or tape entry goes. Twice is harmless. */
+  dispose(): void {
+    if (!this.freedBy) this.free({ what: 'dispose()', site: new Error() })
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+
+  /** `dispose`, with the reason that a later use is told. */
+  free(freedBy: FreedBy): void {
+    if (this.freedBy) return
+    this.freedBy = freedBy
+    this.scope?.delete(this)
+    if (this.registered) lost.unregister(this)
+    this.grad?.free({ what: 'the end of the tensor it is the gradient of' })
+    this.device.liveTensors--
+    this.resources.node?.release()
+    this.resources.storage.release()
+  }
+
+  /** Lets the garbage collector free what a lost handle holds: the safety net, not the plan. */
+  collectable(): void {
+    if (this.registered || this.freedBy) return
+    this.registered = true
+    lost.register(this, this.resources, this)
+  }
+
+  toString(): string {
+    return `Tensor(${showShape(this.shape)}, ${this.dtype}, ${this.device.name}${this.requiresGrad ? ', requiresGrad' : ''})`
+  }
+
+  private throwFreed(): never {
+    const { what, site } = this.freedBy as FreedBy
+    const where = site?.stack
+      ?.split('\n')
+      .filter(line => line.includes(' at '))
+      .slice(1, 6)
+      .join('\n')
+    throw new Error(
+      `a tensor of shape ${showShape(this.shape)}${this.name ? ` (${this.name})` : ''} is used after it was freed by ${what}` +
+        (where ? `, which was here:\n${where}\n` : ''),
+    )
+  }
+}
+
+/** A new contiguous tensor of undefined content, in the running scope. */
+export function emptyTensor(device: Device, shape: readonly number[], dtype: DType): Tensor {
+  const storage = device.allocate(sizeOf(shape) * bytesPerElement(dtype))
+  const tensor = new Tensor(device, storage, shape, contiguousStrides(shape), 0, dtype)
+  adopt(tensor)
+  return tensor
+}
+
+/** A view in the running scope, off the tape. */
+export function viewOf(
+  base: Tensor,
+  shape: readonly number[],
+  strides: readonly number[],
+  byteOffset = base.byteOffset,
+): Tensor {
+  const view = Tensor.view(base, shape, strides, byteOffset)
+  adopt(view)
+  return view
+}
