@@ -13,8 +13,8 @@ export class Scope {
   private readonly members = new Set<Tensor>()
   private readonly freedBy: FreedBy
 
-  constructor(what = 'the end of a scope') {
-    this.freedBy = { what, site: new Error() }
+  constructor(what: string, site?: Error) {
+    this.freedBy = { what, site }
   }
 
   add(tensor: Tensor): void {
@@ -92,7 +92,15 @@ function runIn<T>(scope: Scope | undefined, fn: () => T): T {
  * objects), those passed to `keep`, and gradients and parameters. Throws when `fn` returns a Promise.
  */
 export function scope<T>(fn: () => T): T {
-  const inner = new Scope()
+  return runAndClose(new Scope('the end of a scope', new Error()), fn)
+}
+
+/** `scope` for the inside of an op: disposes its intermediate tensors, without noting a place no user would look for. */
+export function internally<T>(fn: () => T): T {
+  return runAndClose(new Scope('the end of the op that made it'), fn)
+}
+
+function runAndClose<T>(inner: Scope, fn: () => T): T {
   let result: T | undefined
   try {
     result = runIn(inner, fn)
@@ -113,7 +121,7 @@ export interface AsyncScope {
 
 /** As `scope`, for a function that awaits: `await scopeAsync(async s => { const y = s.run(() => model(x)); return await y.data() })`. */
 export async function scopeAsync<T>(fn: (scope: AsyncScope) => Promise<T>): Promise<T> {
-  const inner = new Scope('the end of a scopeAsync')
+  const inner = new Scope('the end of a scopeAsync', new Error())
   const outer = current
   let open = true
   const handle: AsyncScope = {

@@ -53,8 +53,13 @@ export class Tensor implements Operand {
   }
 
   get storage(): Storage {
-    if (this.freedBy) this.throwFreed()
+    if (this.freedBy) this.throwFreed('tensor')
     return this.resources.storage
+  }
+
+  /** Throws, naming `op` and where the tensor was freed, when it was. */
+  checkLive(op: string): void {
+    if (this.freedBy) this.throwFreed(op)
   }
 
   get node(): GradNode | undefined {
@@ -157,7 +162,7 @@ export class Tensor implements Operand {
     return `Tensor(${showShape(this.shape)}, ${this.dtype}, ${this.device.name}${this.requiresGrad ? ', requiresGrad' : ''})`
   }
 
-  private throwFreed(): never {
+  private throwFreed(op: string): never {
     const { what, site } = this.freedBy as FreedBy
     const where = site?.stack
       ?.split('\n')
@@ -165,7 +170,7 @@ export class Tensor implements Operand {
       .slice(1, 6)
       .join('\n')
     throw new Error(
-      `a tensor of shape ${showShape(this.shape)}${this.name ? ` (${this.name})` : ''} is used after it was freed by ${what}` +
+      `${op}: a tensor of shape ${showShape(this.shape)}${this.name ? ` (${this.name})` : ''} is used after it was freed by ${what}` +
         (where ? `, which was here:\n${where}\n` : ''),
     )
   }

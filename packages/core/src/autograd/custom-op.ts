@@ -1,6 +1,6 @@
 // Ops from outside core, with a gradient of their own and, where it pays, a kernel per device.
 
-import { scope } from '../scope'
+import { internally } from '../scope'
 import type { Tensor } from '../tensor'
 import { noGrad } from './mode'
 import { record } from './node'
@@ -33,7 +33,7 @@ export interface CustomOp {
 export function customOp(op: CustomOp): (...inputs: Tensor[]) => Tensor {
   return (...inputs) => {
     if (inputs.length === 0) throw new TypeError(`${op.name}: a custom op needs at least one tensor`)
-    return scope(() => {
+    return internally(() => {
       const saved: Tensor[] = []
       const forward = op.kernels?.[inputs[0].device.name] ?? op.forward
       const output = noGrad(() => forward({ save: (...tensors) => saved.push(...tensors) }, ...inputs))

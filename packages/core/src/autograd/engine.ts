@@ -3,7 +3,7 @@
 
 import type { Backend } from '../backend'
 import { program } from '../program'
-import { adopt, scope, unscoped } from '../scope'
+import { adopt, internally, unscoped } from '../scope'
 import { sameShape, showShape } from '../shape'
 import { emptyTensor, Tensor } from '../tensor'
 import { withGrad } from './mode'
@@ -146,7 +146,7 @@ function step(node: GradNode, gradients: readonly (Tensor | undefined)[], seed: 
         'run the forward pass again, or add the losses up and call backward once',
     )
   }
-  scope(() => {
+  internally(() => {
     const results = node.backward(gradients, { saved: node.unpack(), needs: node.needs })
     node.edges.forEach((edge, i) => {
       const result = results[i]

@@ -1,7 +1,7 @@
 // Activation checkpointing (Chen et al. 2016, arXiv:1604.06174): keep a function's inputs, not its activations, and run it again in
 // the backward pass.
 
-import { rejectPromise, scope } from '../scope'
+import { internally, rejectPromise } from '../scope'
 import { Tensor, viewOf } from '../tensor'
 import { currentPass } from './engine'
 import { isGradEnabled, withGrad } from './mode'
@@ -14,7 +14,7 @@ import { attach, edgeOf, GradNode } from './node'
  */
 export function recompute(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor[]): Tensor {
   if (!isGradEnabled()) return checked(fn(...inputs))
-  const output = withGrad(false, () => scope(() => checked(fn(...inputs))))
+  const output = withGrad(false, () => internally(() => checked(fn(...inputs))))
   // An output that is one of the inputs (or was recorded by someone else) becomes a result of this node under a handle of its own.
   const result = inputs.includes(output) || output.requiresGrad ? viewOf(output, output.shape, output.strides) : output
   const node = new GradNode('recompute', inputs.map(edgeOf), inputs, ([gradient], { saved }) => {

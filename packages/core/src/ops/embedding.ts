@@ -2,6 +2,7 @@
 
 import { record } from '../autograd/node'
 import type { CallSite } from '../backend'
+import { internally } from '../scope'
 import { contiguousStrides, showShape } from '../shape'
 import { emptyTensor, type Tensor, viewOf } from '../tensor'
 import { dense } from './layout'
@@ -27,52 +28,56 @@ export function callSite(op: string): CallSite {
  * on the device: it is clamped, and the next read or `sync()` rejects, naming this call.
  */
 export function embedding(table: Tensor, index: Tensor): Tensor {
-  const device = sharedDevice('embedding', [table, index])
-  checkDType('embedding', 'index', index, 'i32')
-  if (table.rank < 1 || table.shape[0] === 0) {
-    throw new RangeError(`embedding: table has shape ${showShape(table.shape)} (expected at least one row)`)
-  }
-  const rest = table.shape.slice(1)
-  const site = callSite('embedding')
-  const flat = flatIndex(index)
-  const out = emptyTensor(device, [...index.shape, ...rest], table.dtype)
-  device.backend.gather(dense(table), flat, rowsOf(out, flat.size, rest), site)
-  const { shape } = table
-  record('embedding', [table], [out], [flat], ([g], { saved }) => {
-    if (!g) return []
-    const d = emptyTensor(device, shape, g.dtype)
-    device.backend.fill(d, 0)
-    device.backend.scatterAdd(d, saved[0], rowsOf(dense(g), saved[0].size, rest), site)
-    return [d]
+  return internally(() => {
+    const device = sharedDevice('embedding', [table, index])
+    checkDType('embedding', 'index', index, 'i32')
+    if (table.rank < 1 || table.shape[0] === 0) {
+      throw new RangeError(`embedding: table has shape ${showShape(table.shape)} (expected at least one row)`)
+    }
+    const rest = table.shape.slice(1)
+    const site = callSite('embedding')
+    const flat = flatIndex(index)
+    const out = emptyTensor(device, [...index.shape, ...rest], table.dtype)
+    device.backend.gather(dense(table), flat, rowsOf(out, flat.size, rest), site)
+    const { shape } = table
+    record('embedding', [table], [out], [flat], ([g], { saved }) => {
+      if (!g) return []
+      const d = emptyTensor(device, shape, g.dtype)
+      device.backend.fill(d, 0)
+      device.backend.scatterAdd(d, saved[0], rowsOf(dense(g), saved[0].size, rest), site)
+      return [d]
+    })
+    return out
   })
-  return out
 }
 
 /**
  * `base` [V, …rest] plus `rows` [...index.shape, …rest] added at `index`, in order of the index; differentiable in both.
  */
 export function scatterAdd(base: Tensor, index: Tensor, rows: Tensor): Tensor {
-  const device = sharedDevice('scatterAdd', [base, index, rows])
-  checkDType('scatterAdd', 'index', index, 'i32')
-  checkDType('scatterAdd', 'rows', rows, base.dtype)
-  const rest = base.shape.slice(1)
-  const expected = [...index.shape, ...rest]
-  if (showShape(rows.shape) !== showShape(expected)) {
-    throw new RangeError(`scatterAdd: rows has shape ${showShape(rows.shape)} (expected ${showShape(expected)})`)
-  }
-  const site = callSite('scatterAdd')
-  const flat = flatIndex(index)
-  const out = emptyTensor(device, base.shape, base.dtype)
-  device.backend.copy(base, out)
-  device.backend.scatterAdd(out, flat, rowsOf(dense(rows), flat.size, rest), site)
-  record('scatterAdd', [base, rows], [out], [flat], ([g], { saved, needs }) => {
-    if (!g) return []
-    if (!needs[1]) return [g]
-    const d = emptyTensor(device, expected, g.dtype)
-    device.backend.gather(dense(g), saved[0], rowsOf(d, saved[0].size, rest), site)
-    return [g, d]
+  return internally(() => {
+    const device = sharedDevice('scatterAdd', [base, index, rows])
+    checkDType('scatterAdd', 'index', index, 'i32')
+    checkDType('scatterAdd', 'rows', rows, base.dtype)
+    const rest = base.shape.slice(1)
+    const expected = [...index.shape, ...rest]
+    if (showShape(rows.shape) !== showShape(expected)) {
+      throw new RangeError(`scatterAdd: rows has shape ${showShape(rows.shape)} (expected ${showShape(expected)})`)
+    }
+    const site = callSite('scatterAdd')
+    const flat = flatIndex(index)
+    const out = emptyTensor(device, base.shape, base.dtype)
+    device.backend.copy(base, out)
+    device.backend.scatterAdd(out, flat, rowsOf(dense(rows), flat.size, rest), site)
+    record('scatterAdd', [base, rows], [out], [flat], ([g], { saved, needs }) => {
+      if (!g) return []
+      if (!needs[1]) return [g]
+      const d = emptyTensor(device, expected, g.dtype)
+      device.backend.gather(dense(g), saved[0], rowsOf(d, saved[0].size, rest), site)
+      return [g, d]
+    })
+    return out
   })
-  return out
 }
 
 function flatIndex(index: Tensor): Tensor {

@@ -3,7 +3,7 @@
 
 import type { AdamWTensors } from '../backend'
 import { type Program, program } from '../program'
-import { scope } from '../scope'
+import { internally } from '../scope'
 import { sameShape, showShape } from '../shape'
 import type { Tensor } from '../tensor'
 import { concat, reshape, split } from './layout'
@@ -72,7 +72,7 @@ export function adamwStep(parameters: readonly AdamWParameter[], scalars: AdamWS
   }
   const { lr, beta1, beta2, eps, weightDecay, step, emaDecay, maxNorm } = scalars
   const values = [lr, beta1, beta2, eps, weightDecay, 1 - beta1 ** step, 1 - beta2 ** step, emaDecay]
-  const norm = scope(() => {
+  const norm = internally(() => {
     const block = device.tensor(values, [8])
     return device.backend.adamw ? fused(parameters, block, maxNorm) : composed(parameters, block, maxNorm)
   })

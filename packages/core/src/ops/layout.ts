@@ -2,6 +2,7 @@
 
 import { record } from '../autograd/node'
 import { bytesPerElement, type DType } from '../dtype'
+import { internally } from '../scope'
 import { checkShape, contiguousStrides, normalizeAxis, sameShape, showShape, sizeOf } from '../shape'
 import { emptyTensor, type Tensor, viewOf } from '../tensor'
 import { sharedDevice, sharedDType } from './operands'
@@ -25,38 +26,42 @@ export function contiguous(x: Tensor): Tensor {
 
 /** The same values under another shape of equal size; one size may be −1. Shares storage where x is row-major. */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
-  const known = shape.filter(n => n !== -1)
-  let target = [...shape]
-  if (known.length === shape.length - 1) {
-    const rest = sizeOf(known)
-    target = shape.map(n => (n === -1 ? (rest === 0 ? 0 : x.size / rest) : n))
-  }
-  if (target.some(n => !Number.isInteger(n)) || sizeOf(target) !== x.size) {
-    throw new RangeError(`reshape: ${showShape(x.shape)} has ${x.size} elements and does not fit ${showShape(shape)}`)
-  }
-  checkShape('reshape', target)
-  const source = dense(x)
-  const out = viewOf(source, target, contiguousStrides(target))
-  const { shape: before } = x
-  record('reshape', [x], [out], [], ([g]) => [g && reshape(g, before)])
-  return out
+  return internally(() => {
+    const known = shape.filter(n => n !== -1)
+    let target = [...shape]
+    if (known.length === shape.length - 1) {
+      const rest = sizeOf(known)
+      target = shape.map(n => (n === -1 ? (rest === 0 ? 0 : x.size / rest) : n))
+    }
+    if (target.some(n => !Number.isInteger(n)) || sizeOf(target) !== x.size) {
+      throw new RangeError(`reshape: ${showShape(x.shape)} has ${x.size} elements and does not fit ${showShape(shape)}`)
+    }
+    checkShape('reshape', target)
+    const source = dense(x)
+    const out = viewOf(source, target, contiguousStrides(target))
+    const { shape: before } = x
+    record('reshape', [x], [out], [], ([g]) => [g && reshape(g, before)])
+    return out
+  })
 }
 
 /** Axes in the order given: out.shape[i] = x.shape[axes[i]]. Copies. */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
-  const order = axes.map(axis => normalizeAxis('permute', axis, x.rank))
-  if (new Set(order).size !== x.rank || order.length !== x.rank) {
-    throw new RangeError(`permute: axes [${axes.join(', ')}] do not name each of the ${x.rank} axes once`)
-  }
-  const view = viewOf(
-    x,
-    order.map(axis => x.shape[axis]),
-    order.map(axis => x.strides[axis]),
-  )
-  const out = view.contiguous ? view : dense(view)
-  const inverse = order.map((_, axis) => order.indexOf(axis))
-  record('permute', [x], [out], [], ([g]) => [g && permute(g, inverse)])
-  return out
+  return internally(() => {
+    const order = axes.map(axis => normalizeAxis('permute', axis, x.rank))
+    if (new Set(order).size !== x.rank || order.length !== x.rank) {
+      throw new RangeError(`permute: axes [${axes.join(', ')}] do not name each of the ${x.rank} axes once`)
+    }
+    const view = viewOf(
+      x,
+      order.map(axis => x.shape[axis]),
+      order.map(axis => x.strides[axis]),
+    )
+    const out = view.contiguous ? view : dense(view)
+    const inverse = order.map((_, axis) => order.indexOf(axis))
+    record('permute', [x], [out], [], ([g]) => [g && permute(g, inverse)])
+    return out
+  })
 }
 
 /** Swaps two axes (default the last two). Copies. */
@@ -92,42 +97,46 @@ export function slice(x: Tensor, axis: number, start: number, end?: number): Ten
 
 /** The tensors one after another along `axis`. */
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
-  const device = sharedDevice('concat', tensors)
-  const dtype = sharedDType('concat', tensors)
-  const index = normalizeAxis('concat', axis, tensors[0].rank)
-  const first = tensors[0].shape
-  tensors.forEach((tensor, i) => {
-    if (tensor.rank !== first.length || tensor.shape.some((n, j) => j !== index && n !== first[j])) {
-      throw new RangeError(
-        `concat: tensor ${i} has shape ${showShape(tensor.shape)} and tensor 0 ${showShape(first)}: they may differ in axis ${axis} only`,
-      )
-    }
+  return internally(() => {
+    const device = sharedDevice('concat', tensors)
+    const dtype = sharedDType('concat', tensors)
+    const index = normalizeAxis('concat', axis, tensors[0].rank)
+    const first = tensors[0].shape
+    tensors.forEach((tensor, i) => {
+      if (tensor.rank !== first.length || tensor.shape.some((n, j) => j !== index && n !== first[j])) {
+        throw new RangeError(
+          `concat: tensor ${i} has shape ${showShape(tensor.shape)} and tensor 0 ${showShape(first)}: they may differ in axis ${axis} only`,
+        )
+      }
+    })
+    const sizes = tensors.map(tensor => tensor.shape[index])
+    const total = sizes.reduce((a, b) => a + b, 0)
+    const out = emptyTensor(
+      device,
+      first.map((n, i) => (i === index ? total : n)),
+      dtype,
+    )
+    let start = 0
+    tensors.forEach((tensor, i) => {
+      const part = slice(out, index, start, start + sizes[i])
+      device.backend.copy(tensor, part)
+      part.dispose()
+      start += sizes[i]
+    })
+    record('concat', tensors, [out], [], ([g]) => (g ? split(g, sizes, index) : []))
+    return out
   })
-  const sizes = tensors.map(tensor => tensor.shape[index])
-  const total = sizes.reduce((a, b) => a + b, 0)
-  const out = emptyTensor(
-    device,
-    first.map((n, i) => (i === index ? total : n)),
-    dtype,
-  )
-  let start = 0
-  tensors.forEach((tensor, i) => {
-    const part = slice(out, index, start, start + sizes[i])
-    device.backend.copy(tensor, part)
-    part.dispose()
-    start += sizes[i]
-  })
-  record('concat', tensors, [out], [], ([g]) => (g ? split(g, sizes, index) : []))
-  return out
 }
 
 /** The tensors, of one shape, along a new axis. */
 export function stack(tensors: readonly Tensor[], axis: number): Tensor {
-  const at = axis < 0 ? axis + tensors[0].rank + 1 : axis
-  return concat(
-    tensors.map(tensor => unsqueeze(tensor, at)),
-    at,
-  )
+  return internally(() => {
+    const at = axis < 0 ? axis + tensors[0].rank + 1 : axis
+    return concat(
+      tensors.map(tensor => unsqueeze(tensor, at)),
+      at,
+    )
+  })
 }
 
 /** Views of x along `axis`: of the sizes given, or of that many equal parts. */
@@ -180,26 +189,28 @@ export function unsqueeze(x: Tensor, axis: number): Tensor {
 
 /** x with `value` around it: [before, after] elements for every axis. */
 export function pad(x: Tensor, widths: readonly (readonly [number, number])[], value = 0): Tensor {
-  if (widths.length !== x.rank || widths.flat().some(n => !Number.isInteger(n) || n < 0)) {
-    throw new RangeError(
-      `pad: expected one [before, after] of whole numbers ≥ 0 for each of the ${x.rank} axes, got ${JSON.stringify(widths)}`,
+  return internally(() => {
+    if (widths.length !== x.rank || widths.flat().some(n => !Number.isInteger(n) || n < 0)) {
+      throw new RangeError(
+        `pad: expected one [before, after] of whole numbers ≥ 0 for each of the ${x.rank} axes, got ${JSON.stringify(widths)}`,
+      )
+    }
+    const { backend } = x.device
+    const out = emptyTensor(
+      x.device,
+      x.shape.map((n, axis) => widths[axis][0] + n + widths[axis][1]),
+      x.dtype,
     )
-  }
-  const { backend } = x.device
-  const out = emptyTensor(
-    x.device,
-    x.shape.map((n, axis) => widths[axis][0] + n + widths[axis][1]),
-    x.dtype,
-  )
-  backend.fill(out, value)
-  const inner = (full: Tensor, shape: readonly number[]) => {
-    const offset = widths.reduce((sum, [before], axis) => sum + before * full.strides[axis], 0)
-    return viewOf(full, shape, full.strides, full.byteOffset + offset * bytesPerElement(full.dtype))
-  }
-  backend.copy(x, inner(out, x.shape))
-  const { shape } = x
-  record('pad', [x], [out], [], ([g]) => [g && inner(g, shape)])
-  return out
+    backend.fill(out, value)
+    const inner = (full: Tensor, shape: readonly number[]) => {
+      const offset = widths.reduce((sum, [before], axis) => sum + before * full.strides[axis], 0)
+      return viewOf(full, shape, full.strides, full.byteOffset + offset * bytesPerElement(full.dtype))
+    }
+    backend.copy(x, inner(out, x.shape))
+    const { shape } = x
+    record('pad', [x], [out], [], ([g]) => [g && inner(g, shape)])
+    return out
+  })
 }
 
 /** x in another dtype: to bool is ≠ 0, to i32 truncates. Differentiable between float dtypes. */

@@ -1,5 +1,6 @@
 // The two losses of generative training: squared error and cross-entropy.
 
+import { internally } from '../scope'
 import { showShape } from '../shape'
 import type { Tensor } from '../tensor'
 import { equal, mul, sub } from './binary'
@@ -11,23 +12,27 @@ import { where } from './where'
 
 /** Mean of (prediction − target)² over all elements; shapes must be equal. */
 export function mseLoss(prediction: Tensor, target: Tensor): Tensor {
-  if (showShape(prediction.shape) !== showShape(target.shape)) {
-    throw new RangeError(
-      `mseLoss: prediction has shape ${showShape(prediction.shape)} but target ${showShape(target.shape)}`,
-    )
-  }
-  return mean(square(sub(prediction, target)))
+  return internally(() => {
+    if (showShape(prediction.shape) !== showShape(target.shape)) {
+      throw new RangeError(
+        `mseLoss: prediction has shape ${showShape(prediction.shape)} but target ${showShape(target.shape)}`,
+      )
+    }
+    return mean(square(sub(prediction, target)))
+  })
 }
 
 /** Mean over N of −log softmax(logits)[label]; logits [N, K], labels i32 [N]. A label outside 0 … K−1 contributes 0. */
 export function crossEntropy(logits: Tensor, labels: Tensor): Tensor {
-  checkDType('crossEntropy', 'labels', labels, 'i32')
-  if (logits.rank !== 2 || labels.rank !== 1 || labels.shape[0] !== logits.shape[0]) {
-    throw new RangeError(
-      `crossEntropy: logits ${showShape(logits.shape)} and labels ${showShape(labels.shape)} (expected [N, K] and [N])`,
-    )
-  }
-  const [n, classes] = logits.shape
-  const isLabel = equal(reshape(labels, [n, 1]), logits.device.arange(classes))
-  return mul(sum(where(isLabel, logSoftmax(logits), 0)), -1 / n)
+  return internally(() => {
+    checkDType('crossEntropy', 'labels', labels, 'i32')
+    if (logits.rank !== 2 || labels.rank !== 1 || labels.shape[0] !== logits.shape[0]) {
+      throw new RangeError(
+        `crossEntropy: logits ${showShape(logits.shape)} and labels ${showShape(labels.shape)} (expected [N, K] and [N])`,
+      )
+    }
+    const [n, classes] = logits.shape
+    const isLabel = equal(reshape(labels, [n, 1]), logits.device.arange(classes))
+    return mul(sum(where(isLabel, logSoftmax(logits), 0)), -1 / n)
+  })
 }

@@ -3,6 +3,7 @@
 import { record } from '../autograd/node'
 import type { Activation } from '../backend'
 import { program } from '../program'
+import { internally } from '../scope'
 import { broadcastShapes, showShape } from '../shape'
 import { emptyTensor, type Tensor, viewOf } from '../tensor'
 import { checkFloat, sharedDevice, sharedDType } from './operands'
@@ -77,38 +78,40 @@ function asMatrix(x: Tensor): Tensor {
  * `torch.nn.functional.linear`. x may be a strided view.
  */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: LinearOptions = {}): Tensor {
-  const inputs = bias ? [x, weight, bias] : [x, weight]
-  const device = sharedDevice('linear', inputs)
-  const dtype = sharedDType('linear', inputs)
-  checkFloat('linear', 'x', x)
-  if (weight.rank !== 2)
-    throw new RangeError(`linear: weight has shape ${showShape(weight.shape)} (expected [out, in])`)
-  const [n, k] = weight.shape
-  if (x.rank < 1 || x.shape[x.rank - 1] !== k) {
-    throw new RangeError(
-      `linear: x has shape ${showShape(x.shape)} but weight ${showShape(weight.shape)} takes a last axis of ${k}`,
-    )
-  }
-  if (bias && (bias.rank !== 1 || bias.shape[0] !== n)) {
-    throw new RangeError(`linear: bias has shape ${showShape(bias.shape)} (expected [${n}])`)
-  }
-  const activation = options.activation ?? 'none'
-  const shape = [...x.shape.slice(0, -1), n]
-  const out = emptyTensor(device, shape, dtype)
-  const keepsPre = activation !== 'none' && inputs.some(input => input.requiresGrad)
-  const pre = keepsPre ? emptyTensor(device, shape, dtype) : undefined
-  const matrix = asMatrix(x)
-  const flat = matrix.rank === 2
-  const as2d = (t: Tensor) => (flat ? viewOf(t, [matrix.shape[0], n], [n, 1]) : t)
-  device.backend.matmul(matrix, transposed(weight), as2d(out), { bias, activation, preActivation: pre && as2d(pre) })
+  return internally(() => {
+    const inputs = bias ? [x, weight, bias] : [x, weight]
+    const device = sharedDevice('linear', inputs)
+    const dtype = sharedDType('linear', inputs)
+    checkFloat('linear', 'x', x)
+    if (weight.rank !== 2)
+      throw new RangeError(`linear: weight has shape ${showShape(weight.shape)} (expected [out, in])`)
+    const [n, k] = weight.shape
+    if (x.rank < 1 || x.shape[x.rank - 1] !== k) {
+      throw new RangeError(
+        `linear: x has shape ${showShape(x.shape)} but weight ${showShape(weight.shape)} takes a last axis of ${k}`,
+      )
+    }
+    if (bias && (bias.rank !== 1 || bias.shape[0] !== n)) {
+      throw new RangeError(`linear: bias has shape ${showShape(bias.shape)} (expected [${n}])`)
+    }
+    const activation = options.activation ?? 'none'
+    const shape = [...x.shape.slice(0, -1), n]
+    const out = emptyTensor(device, shape, dtype)
+    const keepsPre = activation !== 'none' && inputs.some(input => input.requiresGrad)
+    const pre = keepsPre ? emptyTensor(device, shape, dtype) : undefined
+    const matrix = asMatrix(x)
+    const flat = matrix.rank === 2
+    const as2d = (t: Tensor) => (flat ? viewOf(t, [matrix.shape[0], n], [n, 1]) : t)
+    device.backend.matmul(matrix, transposed(weight), as2d(out), { bias, activation, preActivation: pre && as2d(pre) })
 
-  record('linear', inputs, [out], pre ? [x, weight, pre] : [x, weight], ([g], { saved, needs }) => {
-    if (!g) return []
-    const [sx, sw, sPre] = saved
-    const dPre = activation === 'none' ? g : run(SLOPES[activation], [g, sPre])
-    return linearGradients(sx, sw, dPre, needs)
+    record('linear', inputs, [out], pre ? [x, weight, pre] : [x, weight], ([g], { saved, needs }) => {
+      if (!g) return []
+      const [sx, sw, sPre] = saved
+      const dPre = activation === 'none' ? g : run(SLOPES[activation], [g, sPre])
+      return linearGradients(sx, sw, dPre, needs)
+    })
+    return out
   })
-  return out
 }
 
 /** Gradients of x, weight and bias from that of x · weightᵀ + bias. */

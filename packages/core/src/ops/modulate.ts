@@ -4,6 +4,7 @@
 import { record } from '../autograd/node'
 import { bytesPerElement } from '../dtype'
 import { program } from '../program'
+import { internally } from '../scope'
 import { showShape } from '../shape'
 import { emptyTensor, type Tensor, viewOf } from '../tensor'
 import { dense } from './layout'
@@ -57,46 +58,48 @@ export function modulatedLayerNorm(
   scaleIndex: number,
   eps = 1e-6,
 ): Tensor {
-  checkModulation('modulatedLayerNorm', x, modulation, [shiftIndex, scaleIndex])
-  const { dtype, device } = x
-  const { backend } = device
-  const [batch, tokens, channels] = x.shape
-  const n = 1 / channels
-  const shift = modulationRow(modulation, shiftIndex)
-  const scale = modulationRow(modulation, scaleIndex)
-  let out: Tensor
-  let mean: Tensor
-  let rstd: Tensor
-  if (backend.layerNorm) {
-    out = emptyTensor(device, [batch, tokens, channels], dtype)
-    mean = emptyTensor(device, [batch, tokens, 1], dtype)
-    rstd = emptyTensor(device, [batch, tokens, 1], dtype)
-    backend.layerNorm(x, shift, scale, eps, out, mean, rstd)
-  } else {
-    const perRow = { dtype, perRow: true }
-    ;[out, mean, rstd] = runProgram(SCALED, [x, scale, shift], [n, eps, 1], [{ dtype }, perRow, perRow])
-  }
-  const { shape } = modulation
-  record('modulatedLayerNorm', [x, modulation], [out], [x, modulation, mean, rstd], ([g], { saved, needs }) => {
-    if (!g) return []
-    const [sx, sModulation, sMean, sRstd] = saved
-    const sScale = modulationRow(sModulation, scaleIndex)
-    const dModulation = needs[1] ? modulationGradient(shape, g) : undefined
-    const dShift = dModulation && modulationRow(dModulation, shiftIndex)
-    const dScale = dModulation && modulationRow(dModulation, scaleIndex)
-    if (backend.layerNormBackward) {
-      const dx = needs[0] ? emptyTensor(device, sx.shape, dtype) : undefined
-      backend.layerNormBackward(sx, sScale, sMean, sRstd, dense(g), dx, dShift, dScale)
+  return internally(() => {
+    checkModulation('modulatedLayerNorm', x, modulation, [shiftIndex, scaleIndex])
+    const { dtype, device } = x
+    const { backend } = device
+    const [batch, tokens, channels] = x.shape
+    const n = 1 / channels
+    const shift = modulationRow(modulation, shiftIndex)
+    const scale = modulationRow(modulation, scaleIndex)
+    let out: Tensor
+    let mean: Tensor
+    let rstd: Tensor
+    if (backend.layerNorm) {
+      out = emptyTensor(device, [batch, tokens, channels], dtype)
+      mean = emptyTensor(device, [batch, tokens, 1], dtype)
+      rstd = emptyTensor(device, [batch, tokens, 1], dtype)
+      backend.layerNorm(x, shift, scale, eps, out, mean, rstd)
+    } else {
+      const perRow = { dtype, perRow: true }
+      ;[out, mean, rstd] = runProgram(SCALED, [x, scale, shift], [n, eps, 1], [{ dtype }, perRow, perRow])
+    }
+    const { shape } = modulation
+    record('modulatedLayerNorm', [x, modulation], [out], [x, modulation, mean, rstd], ([g], { saved, needs }) => {
+      if (!g) return []
+      const [sx, sModulation, sMean, sRstd] = saved
+      const sScale = modulationRow(sModulation, scaleIndex)
+      const dModulation = needs[1] ? modulationGradient(shape, g) : undefined
+      const dShift = dModulation && modulationRow(dModulation, shiftIndex)
+      const dScale = dModulation && modulationRow(dModulation, scaleIndex)
+      if (backend.layerNormBackward) {
+        const dx = needs[0] ? emptyTensor(device, sx.shape, dtype) : undefined
+        backend.layerNormBackward(sx, sScale, sMean, sRstd, dense(g), dx, dShift, dScale)
+        return [dx, dModulation]
+      }
+      const [dx, scaled] = runProgram(SCALED_GRADIENT, [g, sx, sMean, sRstd, sScale], [n, 1], [{ dtype }, { dtype }])
+      if (dShift && dScale) {
+        sumTokens(g, dShift)
+        sumTokens(scaled, dScale)
+      }
       return [dx, dModulation]
-    }
-    const [dx, scaled] = runProgram(SCALED_GRADIENT, [g, sx, sMean, sRstd, sScale], [n, 1], [{ dtype }, { dtype }])
-    if (dShift && dScale) {
-      sumTokens(g, dShift)
-      sumTokens(scaled, dScale)
-    }
-    return [dx, dModulation]
+    })
+    return out
   })
-  return out
 }
 
 /** Σ over N of [B, N, C] into the row [B, 1, C] of a gradient. */
@@ -111,31 +114,33 @@ const PRODUCT = program('gatedResidual gradient', 2, 0, (b, g, x) => b.mul(g, x)
 
 /** residual + gate·y for residual and y [B, N, C]; the gate is row `gateIndex` of `modulation` [B, S, C]. */
 export function gatedResidual(residual: Tensor, modulation: Tensor, gateIndex: number, y: Tensor): Tensor {
-  checkModulation('gatedResidual', residual, modulation, [gateIndex])
-  sharedDevice('gatedResidual', [residual, y])
-  sharedDType('gatedResidual', [residual, y])
-  if (showShape(y.shape) !== showShape(residual.shape)) {
-    throw new RangeError(
-      `gatedResidual: y has shape ${showShape(y.shape)} (expected the residual's ${showShape(residual.shape)})`,
-    )
-  }
-  const { device, dtype } = residual
-  const { backend } = device
-  const out = run(GATE, [residual, modulationRow(modulation, gateIndex), y])
-  const { shape } = modulation
-  record('gatedResidual', [residual, modulation, y], [out], [modulation, y], ([g], { saved, needs }) => {
-    if (!g) return []
-    const [sModulation, sy] = saved
-    const gate = modulationRow(sModulation, gateIndex)
-    const dModulation = needs[1] ? modulationGradient(shape, g) : undefined
-    const dGate = dModulation && modulationRow(dModulation, gateIndex)
-    if (backend.gatedResidualBackward) {
-      const dy = needs[2] ? emptyTensor(device, sy.shape, dtype) : undefined
-      backend.gatedResidualBackward(dense(sy), gate, dense(g), dy, dGate)
-      return [g, dModulation, dy]
+  return internally(() => {
+    checkModulation('gatedResidual', residual, modulation, [gateIndex])
+    sharedDevice('gatedResidual', [residual, y])
+    sharedDType('gatedResidual', [residual, y])
+    if (showShape(y.shape) !== showShape(residual.shape)) {
+      throw new RangeError(
+        `gatedResidual: y has shape ${showShape(y.shape)} (expected the residual's ${showShape(residual.shape)})`,
+      )
     }
-    if (dGate) sumTokens(run(PRODUCT, [g, sy]), dGate)
-    return [g, dModulation, needs[2] ? run(PRODUCT, [g, gate]) : undefined]
+    const { device, dtype } = residual
+    const { backend } = device
+    const out = run(GATE, [residual, modulationRow(modulation, gateIndex), y])
+    const { shape } = modulation
+    record('gatedResidual', [residual, modulation, y], [out], [modulation, y], ([g], { saved, needs }) => {
+      if (!g) return []
+      const [sModulation, sy] = saved
+      const gate = modulationRow(sModulation, gateIndex)
+      const dModulation = needs[1] ? modulationGradient(shape, g) : undefined
+      const dGate = dModulation && modulationRow(dModulation, gateIndex)
+      if (backend.gatedResidualBackward) {
+        const dy = needs[2] ? emptyTensor(device, sy.shape, dtype) : undefined
+        backend.gatedResidualBackward(dense(sy), gate, dense(g), dy, dGate)
+        return [g, dModulation, dy]
+      }
+      if (dGate) sumTokens(run(PRODUCT, [g, sy]), dGate)
+      return [g, dModulation, needs[2] ? run(PRODUCT, [g, gate]) : undefined]
+    })
+    return out
   })
-  return out
 }

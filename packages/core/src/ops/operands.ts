@@ -9,6 +9,7 @@ export function sharedDevice(op: string, tensors: readonly Tensor[]): Device {
   const device = tensors[0]?.device
   if (!device) throw new TypeError(`${op}: at least one operand must be a tensor`)
   tensors.forEach((tensor, i) => {
+    tensor.checkLive(op)
     if (tensor.device !== device) {
       throw new TypeError(
         `${op}: operand ${i} is on device ${tensor.device.name} but operand 0 is on ${device.name}` +
@@ -31,6 +32,7 @@ export function sharedDType(op: string, tensors: readonly Tensor[]): DType {
 }
 
 export function checkFloat(op: string, name: string, tensor: Tensor): void {
+  tensor.checkLive(op)
   if (!isFloat(tensor.dtype))
     throw new TypeError(`${op}: ${name} is ${tensor.dtype} (expected a float dtype); use cast(t, 'f32')`)
 }

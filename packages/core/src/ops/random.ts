@@ -5,6 +5,7 @@ import type { RandomKind } from '../backend'
 import type { Device, TensorOptions } from '../device'
 import { program } from '../program'
 import type { RngKey } from '../random/key'
+import { internally } from '../scope'
 import { emptyTensor, type Tensor } from '../tensor'
 import { checkFloat } from './operands'
 import { run } from './run-program'
@@ -15,9 +16,11 @@ export function keyTensor(device: Device, key: RngKey): Tensor {
 }
 
 function draw(kind: RandomKind, device: Device, shape: readonly number[], key: RngKey, options: TensorOptions): Tensor {
-  const out = device.empty(shape, kind === 'bits' ? { ...options, dtype: 'i32' } : options)
-  device.backend.random(out, keyTensor(device, key), kind)
-  return out
+  return internally(() => {
+    const out = device.empty(shape, kind === 'bits' ? { ...options, dtype: 'i32' } : options)
+    device.backend.random(out, keyTensor(device, key), kind)
+    return out
+  })
 }
 
 /** Standard normal numbers. */
@@ -39,19 +42,20 @@ const DROP = program('dropout', 2, 2, (b, x, u, p, scale) => b.select(b.lt(u, p)
 
 /** x with each element set to 0 with probability p, the others scaled by 1/(1 − p). The same key drops the same elements. */
 export function dropout(x: Tensor, p: number, key: RngKey): Tensor {
-  checkFloat('dropout', 'x', x)
-  if (!(p >= 0 && p < 1)) throw new RangeError(`dropout: p is ${p} (expected 0 ≤ p < 1)`)
-  if (p === 0) return x
-  const { device } = x
-  const apply = (t: Tensor) => {
-    const u = emptyTensor(device, x.shape, x.dtype)
-    device.backend.random(u, keyTensor(device, key), 'uniform')
-    const out = run(DROP, [t, u], [p, 1 / (1 - p)])
-    u.dispose()
+  return internally(() => {
+    checkFloat('dropout', 'x', x)
+    if (!(p >= 0 && p < 1)) throw new RangeError(`dropout: p is ${p} (expected 0 ≤ p < 1)`)
+    if (p === 0) return x
+    const { device, shape, dtype } = x
+    const apply = (t: Tensor) => {
+      const u = emptyTensor(device, shape, dtype)
+      device.backend.random(u, keyTensor(device, key), 'uniform')
+      const out = run(DROP, [t, u], [p, 1 / (1 - p)])
+      return out
+    }
+    const out = apply(x)
+    // The mask is drawn again rather than kept.
+    record('dropout', [x], [out], [], ([g]) => [g && apply(g)])
     return out
-  }
-  const out = apply(x)
-  // The mask is drawn again rather than kept.
-  record('dropout', [x], [out], [], ([g]) => [g && apply(g)])
-  return out
+  })
 }

@@ -3,6 +3,7 @@
 import { record } from '../autograd/node'
 import type { ReduceKind } from '../backend'
 import { program } from '../program'
+import { internally } from '../scope'
 import { normalizeAxes, showShape, sizeOf } from '../shape'
 import { emptyTensor, type Tensor, viewOf } from '../tensor'
 import { add, div, mul } from './binary'
@@ -44,38 +45,44 @@ function withAxes(gradient: Tensor, shape: readonly number[], axes: readonly num
 
 /** Σ over `axes` (default all). */
 export function sum(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor {
-  checkFloat('sum', 'x', x)
-  const list = normalizeAxes('sum', axes, x.rank)
-  const kept = reduceKeeping('sum', x, list)
-  const out = options.keepDims ? kept : dropAxes(kept, list)
-  const { shape } = x
-  record('sum', [x], [out], [], ([g]) => [g && expand(withAxes(g, shape, list), shape)])
-  return out
+  return internally(() => {
+    checkFloat('sum', 'x', x)
+    const list = normalizeAxes('sum', axes, x.rank)
+    const kept = reduceKeeping('sum', x, list)
+    const out = options.keepDims ? kept : dropAxes(kept, list)
+    const { shape } = x
+    record('sum', [x], [out], [], ([g]) => [g && expand(withAxes(g, shape, list), shape)])
+    return out
+  })
 }
 
 /** The mean over `axes` (default all); NaN over no elements. */
 export function mean(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor {
-  const count = normalizeAxes('mean', axes, x.rank).reduce((n, axis) => n * x.shape[axis], 1)
-  return mul(sum(x, axes, options), 1 / count)
+  return internally(() => {
+    const count = normalizeAxes('mean', axes, x.rank).reduce((n, axis) => n * x.shape[axis], 1)
+    return mul(sum(x, axes, options), 1 / count)
+  })
 }
 
 const IS_EXTREMUM = program('extremum mask', 2, 0, (b, x, m) => b.eq(x, m))
 
 function extremum(kind: 'max' | 'min', x: Tensor, axes: Axes | undefined, options: ReduceOptions): Tensor {
-  const list = normalizeAxes(kind, axes, x.rank)
-  if (sizeOf(list.map(axis => x.shape[axis])) === 0) {
-    throw new RangeError(`${kind}: x has shape ${showShape(x.shape)}, and there is no ${kind} over no elements`)
-  }
-  const kept = reduceKeeping(kind, x, list)
-  const out = options.keepDims ? kept : dropAxes(kept, list)
-  const { shape } = x
-  record(kind, [x], [out], [x, kept], ([g], { saved }) => {
-    if (!g) return []
-    // Equal extrema share the gradient evenly, as PyTorch's amax and amin do.
-    const hits = run(IS_EXTREMUM, [saved[0], saved[1]], [], g.dtype)
-    return [mul(hits, div(withAxes(g, shape, list), reduceKeeping('sum', hits, list)))]
+  return internally(() => {
+    const list = normalizeAxes(kind, axes, x.rank)
+    if (sizeOf(list.map(axis => x.shape[axis])) === 0) {
+      throw new RangeError(`${kind}: x has shape ${showShape(x.shape)}, and there is no ${kind} over no elements`)
+    }
+    const kept = reduceKeeping(kind, x, list)
+    const out = options.keepDims ? kept : dropAxes(kept, list)
+    const { shape } = x
+    record(kind, [x], [out], [x, kept], ([g], { saved }) => {
+      if (!g) return []
+      // Equal extrema share the gradient evenly, as PyTorch's amax and amin do.
+      const hits = run(IS_EXTREMUM, [saved[0], saved[1]], [], g.dtype)
+      return [mul(hits, div(withAxes(g, shape, list), reduceKeeping('sum', hits, list)))]
+    })
+    return out
   })
-  return out
 }
 
 /** The largest value over `axes` (default all); equal maxima share the gradient. */
@@ -90,12 +97,14 @@ export function min(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor
 
 /** i32: index of the first maximum along the last axis; shape of x without it. No gradient. */
 export function argmax(x: Tensor): Tensor {
-  if (x.rank === 0 || x.shape[x.rank - 1] === 0) {
-    throw new RangeError(`argmax: x has shape ${showShape(x.shape)} (expected a last axis of at least one element)`)
-  }
-  const kept = emptyTensor(x.device, [...x.shape.slice(0, -1), 1], 'i32')
-  x.device.backend.argmax(x, kept)
-  return dropAxes(kept, [x.rank - 1])
+  return internally(() => {
+    if (x.rank === 0 || x.shape[x.rank - 1] === 0) {
+      throw new RangeError(`argmax: x has shape ${showShape(x.shape)} (expected a last axis of at least one element)`)
+    }
+    const kept = emptyTensor(x.device, [...x.shape.slice(0, -1), 1], 'i32')
+    x.device.backend.argmax(x, kept)
+    return dropAxes(kept, [x.rank - 1])
+  })
 }
 
 const SOFTMAX = program('softmax', 1, 0, (b, x) => {
@@ -120,12 +129,14 @@ const LOG_SUM_EXP_GRADIENT = program('logSumExp gradient', 3, 0, (b, g, x, y) =>
 
 /** Runs a function of the last axis along another one. */
 function alongAxis(op: string, x: Tensor, axis: number, fn: (x: Tensor) => Tensor): Tensor {
-  checkFloat(op, 'x', x)
-  const [index] = normalizeAxes(op, axis, x.rank)
-  if (index === x.rank - 1) return fn(x)
-  const order = x.shape.map((_, i) => i)
-  ;[order[index], order[x.rank - 1]] = [order[x.rank - 1], order[index]]
-  return permute(fn(permute(x, order)), order)
+  return internally(() => {
+    checkFloat(op, 'x', x)
+    const [index] = normalizeAxes(op, axis, x.rank)
+    if (index === x.rank - 1) return fn(x)
+    const order = x.shape.map((_, i) => i)
+    ;[order[index], order[x.rank - 1]] = [order[x.rank - 1], order[index]]
+    return permute(fn(permute(x, order)), order)
+  })
 }
 
 /** exp(x) over its sum along `axis`. A row of −∞ alone gives NaN, as in PyTorch; attention treats such rows itself. */
@@ -148,24 +159,28 @@ export function logSoftmax(x: Tensor, axis = -1): Tensor {
 
 /** log Σ exp(x) along `axis`. */
 export function logSumExp(x: Tensor, axis = -1, options: ReduceOptions = {}): Tensor {
-  const out = alongAxis('logSumExp', x, axis, rows => {
-    const [y] = runProgram(LOG_SUM_EXP, [rows], [], [{ dtype: rows.dtype, perRow: true }])
-    record('logSumExp', [rows], [y], [rows, y], ([g], { saved }) => [
-      g && run(LOG_SUM_EXP_GRADIENT, [g, saved[0], saved[1]]),
-    ])
-    return y
+  return internally(() => {
+    const out = alongAxis('logSumExp', x, axis, rows => {
+      const [y] = runProgram(LOG_SUM_EXP, [rows], [], [{ dtype: rows.dtype, perRow: true }])
+      record('logSumExp', [rows], [y], [rows, y], ([g], { saved }) => [
+        g && run(LOG_SUM_EXP_GRADIENT, [g, saved[0], saved[1]]),
+      ])
+      return y
+    })
+    if (options.keepDims) return out
+    const index = normalizeAxes('logSumExp', axis, x.rank)[0]
+    return reshape(
+      out,
+      out.shape.filter((_, i) => i !== index),
+    )
   })
-  if (options.keepDims) return out
-  const index = normalizeAxes('logSumExp', axis, x.rank)[0]
-  return reshape(
-    out,
-    out.shape.filter((_, i) => i !== index),
-  )
 }
 
 /** Variance over `axes` (default all), dividing by n − correction. */
 export function variance(x: Tensor, axes?: Axes, options: ReduceOptions & { correction?: number } = {}): Tensor {
-  const count = normalizeAxes('variance', axes, x.rank).reduce((n, axis) => n * x.shape[axis], 1)
-  const centred = add(x, mul(mean(x, axes, { keepDims: true }), -1))
-  return mul(sum(mul(centred, centred), axes, options), 1 / (count - (options.correction ?? 1)))
+  return internally(() => {
+    const count = normalizeAxes('variance', axes, x.rank).reduce((n, axis) => n * x.shape[axis], 1)
+    const centred = add(x, mul(mean(x, axes, { keepDims: true }), -1))
+    return mul(sum(mul(centred, centred), axes, options), 1 / (count - (options.correction ?? 1)))
+  })
 }

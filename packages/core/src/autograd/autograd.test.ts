@@ -1,0 +1,250 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import {
+  add,
+  assign,
+  backward,
+  customOp,
+  type Device,
+  detach,
+  exp,
+  gatedResidual,
+  grad,
+  keep,
+  layerNorm,
+  linear,
+  matmul,
+  mean,
+  modulatedLayerNorm,
+  mul,
+  noGrad,
+  normal,
+  recompute,
+  reference,
+  reshape,
+  rngKey,
+  scope,
+  scopeAsync,
+  slice,
+  softmax,
+  square,
+  sum,
+  type Tensor,
+} from '../index'
+
+let device: Device
+
+beforeEach(async () => {
+  device = await reference({ dtype: 'f64' })
+})
+
+afterEach(() => {
+  expect(device.memory().liveTensors).toBe(0)
+  expect(device.memory().liveBytes).toBe(0)
+})
+
+const random = (shape: number[], seed: number, requiresGrad = true) =>
+  normal(device, shape, rngKey(seed), { requiresGrad })
+
+/** Compares backward's gradients of Σ fn(inputs)·w with central differences. */
+async function checkGradients(shapes: number[][], fn: (...inputs: Tensor[]) => Tensor): Promise<void> {
+  await scopeAsync(async s => {
+    const inputs = s.run(() => shapes.map((shape, i) => random(shape, i + 1)))
+    const weight = s.run(() => random(fn(...inputs).shape as number[], 99, false))
+    s.run(() => backward(sum(mul(fn(...inputs), weight))))
+    const loss = async (values: Tensor[]) => {
+      const t = s.run(() => noGrad(() => sum(mul(fn(...values), weight))))
+      return t.item()
+    }
+    for (const [i, input] of inputs.entries()) {
+      const host = await input.data()
+      const got = await (input.grad as Tensor).data()
+      for (let e = 0; e < host.length; e += Math.max(1, Math.floor(host.length / 5))) {
+        const h = 1e-5
+        const moved = async (delta: number) => {
+          const copy = host.slice()
+          copy[e] += delta
+          const t = s.run(() => device.tensor(copy, input.shape))
+          return loss(inputs.map((other, j) => (j === i ? t : other)))
+        }
+        const slope = ((await moved(h)) - (await moved(-h))) / (2 * h)
+        expect(Math.abs(got[e] - slope), `input ${i} element ${e}: ${got[e]} against ${slope}`).toBeLessThan(
+          1e-6 * Math.max(1, Math.abs(slope)),
+        )
+      }
+    }
+  })
+}
+
+describe('gradients agree with finite differences', () => {
+  it('of broadcasting products and sums', () =>
+    checkGradients(
+      [
+        [3, 1, 5],
+        [4, 1],
+      ],
+      (a, b) => add(mul(a, b), mul(b, 3)),
+    ))
+  it('of matmul with a broadcast batch', () =>
+    checkGradients(
+      [
+        [2, 3, 4],
+        [4, 5],
+      ],
+      (a, b) => matmul(a, b),
+    ))
+  it('of linear with gelu and bias', () =>
+    checkGradients([[2, 3, 4], [5, 4], [5]], (x, w, b) => linear(x, w, b, { activation: 'gelu' })))
+  it('of linear over a strided view', () =>
+    checkGradients([[2, 3, 8], [5, 4], [5]], (x, w, b) => linear(slice(x, 2, 2, 6), w, b)))
+  it('of softmax along a middle axis', () => checkGradients([[2, 5, 3]], x => softmax(x, 1)))
+  it('of layerNorm', () => checkGradients([[4, 7], [7], [7]], (x, w, b) => layerNorm(x, { weight: w, bias: b })))
+  it('of modulatedLayerNorm and gatedResidual', () =>
+    checkGradients(
+      [
+        [2, 3, 5],
+        [2, 6, 5],
+      ],
+      (x, m) => gatedResidual(x, m, 2, square(modulatedLayerNorm(x, m, 0, 1))),
+    ))
+  it('of recompute, with a parameter it captures and one graph below it', () =>
+    checkGradients([[3, 4], [4]], (x, w) =>
+      mul(
+        recompute(a => exp(mul(a, w)), mul(x, 0.5)),
+        w,
+      ),
+    ))
+})
+
+describe('the tape', () => {
+  it('accumulates into .grad and frees saved activations', async () => {
+    const x = random([3], 1)
+    scope(() => backward(sum(square(x))))
+    scope(() => backward(sum(square(x))))
+    const [value, slope] = [await x.data(), await (x.grad as Tensor).data()]
+    for (let i = 0; i < 3; i++) expect(slope[i]).toBeCloseTo(4 * value[i], 12)
+    expect(device.memory().liveTensors).toBe(2) // x and its gradient
+    x.dispose()
+  })
+
+  it('grad() touches no .grad, reaches results, and gives zeros where nothing depends', async () => {
+    await scopeAsync(async s => {
+      const [x, other] = s.run(() => [random([3], 1), random([2], 2)])
+      const middle = s.run(() => square(x))
+      const gradients = s.run(() => grad(sum(mul(middle, 2)), [middle, x, other]))
+      expect(x.grad).toBeUndefined()
+      expect([...(await gradients[0].data())]).toEqual([2, 2, 2])
+      expect((await gradients[1].data())[0]).toBeCloseTo(4 * (await x.data())[0], 12)
+      expect([...(await gradients[2].data())]).toEqual([0, 0])
+    })
+  })
+
+  it('refuses to differentiate twice', () => {
+    scope(() => {
+      const y = sum(square(random([3], 1)))
+      backward(y)
+      expect(() => backward(y)).toThrow(/differentiated before/)
+    })
+  })
+
+  it('refuses a saved tensor that was changed in place, naming it', () => {
+    scope(() => {
+      const w = random([3], 1)
+      w.name = 'blocks.0.weight'
+      const y = sum(mul(w, w))
+      assign(w, random([3], 2, false))
+      expect(() => backward(y)).toThrow(/mul.*blocks\.0\.weight/)
+    })
+  })
+
+  it('frees a graph that is never differentiated, however deep', () => {
+    scope(() => {
+      let y = random([1], 1)
+      for (let i = 0; i < 20_000; i++) y = add(y, 1)
+    })
+  })
+
+  it('cuts off at detach and noGrad', () => {
+    scope(() => {
+      const x = random([3], 1)
+      expect(detach(square(x)).requiresGrad).toBe(false)
+      expect(noGrad(() => square(x)).requiresGrad).toBe(false)
+      expect(() => backward(noGrad(() => sum(x)))).toThrow(/does not depend/)
+    })
+  })
+
+  it('sums gradients of a tensor used twice by one op without sharing memory between leaves', async () => {
+    await scopeAsync(async s => {
+      const [a, b] = s.run(() => [random([3], 1), random([3], 2)])
+      s.run(() => backward(sum(add(a, b))))
+      s.run(() => backward(sum(a)))
+      expect([...(await (a.grad as Tensor).data())]).toEqual([2, 2, 2])
+      expect([...(await (b.grad as Tensor).data())]).toEqual([1, 1, 1])
+    })
+  })
+
+  it('runs a custom op with its own gradient', async () => {
+    const cube = customOp({
+      name: 'cube',
+      forward: (context, x) => {
+        context.save(x)
+        return mul(x, square(x))
+      },
+      backward: ({ saved }, g) => [mul(g, mul(square(saved[0]), 3))],
+    })
+    await checkGradients([[4]], x => cube(x))
+  })
+})
+
+describe('ownership', () => {
+  it('scope keeps what is returned or kept, and frees the rest', () => {
+    let kept: Tensor | undefined
+    const { y } = scope(() => {
+      const x = device.ones([2])
+      kept = keep(device.ones([3]))
+      return { y: add(x, 1) }
+    })
+    expect(device.memory().liveTensors).toBe(2)
+    y.dispose()
+    kept?.dispose()
+  })
+
+  it('throws on a freed tensor and names where it was freed', () => {
+    const x = device.ones([2])
+    x.dispose()
+    expect(() => add(x, 1)).toThrow(/freed by dispose\(\)[\s\S]*autograd\.test/)
+    const y = device.ones([2])
+    const lost: Tensor[] = []
+    scope(() => {
+      lost.push(add(y, 1))
+    })
+    expect(() => add(lost[0], 1)).toThrow(/end of a scope[\s\S]*autograd\.test/)
+    y.dispose()
+  })
+
+  it('refuses Promises in scope and noGrad', () => {
+    expect(() => scope(async () => 1)).toThrow(/Promise/)
+    expect(() => noGrad(async () => 1)).toThrow(/Promise/)
+  })
+
+  it('a reshape shares storage, and the storage outlives the first handle', async () => {
+    const x = device.tensor([1, 2, 3, 4], [4])
+    const y = reshape(x, [2, 2])
+    expect(y.storage).toBe(x.storage)
+    x.dispose()
+    expect([...(await y.data())]).toEqual([1, 2, 3, 4])
+    y.dispose()
+  })
+
+  it('interleaved async scopes do not mix up their tensors', async () => {
+    const work = (n: number) =>
+      scopeAsync(async s => {
+        let x = s.run(() => device.full([2], n))
+        for (let i = 0; i < 3; i++) {
+          await new Promise(resolve => setTimeout(resolve, 1))
+          x = s.run(() => add(x, 1))
+        }
+        return s.run(() => mean(x)).item()
+      })
+    expect(await Promise.all([work(0), work(10)])).toEqual([3, 13])
+  })
+})
