@@ -1,8 +1,9 @@
 // The demo itself: `ditkit train digits` and `ditkit eval digits` after the set-up.
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { inRepository, makeReady, root } from './ready.mjs'
-import { duration, printFailure, runVisibly } from './step.mjs'
+import { ditkit } from './ditkit-run.mjs'
+import { makeReady, root } from './ready.mjs'
+import { duration, printFailure } from './step.mjs'
 
 const PICTURES = ['generated_samples.png', 'target_samples.png', 'training_curves.png']
 
@@ -16,9 +17,9 @@ export async function main(args) {
     console.log('Setting up')
     await makeReady()
     console.log('\nTraining on handwritten digits')
-    await ditkit(['train', 'digits', '--overwrite', ...args])
+    await mustRun(['train', 'digits', '--overwrite', ...args])
     console.log('\nEvaluating what it draws')
-    await ditkit(['eval', 'digits', ...args])
+    await mustRun(['eval', 'digits', ...args])
   } catch (error) {
     printFailure(error)
     process.exitCode = 1
@@ -35,9 +36,8 @@ export async function main(args) {
 }
 
 /** @param {string[]} args */
-async function ditkit(args) {
-  const program = join(root, 'apps', 'train', 'dist', 'cli.js')
-  const code = await runVisibly(process.execPath, [program, ...args], inRepository())
+async function mustRun(args) {
+  const code = await ditkit(args)
   if (code !== 0) throw new Error(`ditkit ${args.join(' ')} exited with ${code}`)
 }
 

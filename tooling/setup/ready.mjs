@@ -14,21 +14,25 @@ export const root = fileURLToPath(new URL('../..', import.meta.url))
 /** Options for child processes that run in the repository. */
 export const inRepository = () => ({ cwd: root, env: childEnvironment(root) })
 
-/** Does what is missing of the set-up; two that are started at once take turns. */
-export async function makeReady() {
+/**
+ * Does what is missing of the set-up; two that are started at once take turns.
+ * @param {{ quiet?: boolean }} options quiet says nothing when there is nothing to do
+ */
+export async function makeReady({ quiet = false } = {}) {
   const cache = join(root, '.cache')
   mkdirSync(cache, { recursive: true })
-  await withLock(join(cache, 'setup.lock'), setUp, {
+  await withLock(join(cache, 'setup.lock'), () => setUp(quiet), {
     onWait: owner => console.log(`  Another set-up of this clone is running (${owner}); waiting for it.`),
   })
 }
 
-async function setUp() {
+/** @param {boolean} quiet */
+async function setUp(quiet) {
   const install = { stamp: join(root, '.cache', 'installed.json'), inputs: installInputs() }
   const build = { stamp: join(root, '.cache', 'built.json'), inputs: buildInputs() }
   const installed = hasPnpm(root) && holds(install.stamp, root, install.inputs)
   if (installed && holds(build.stamp, root, build.inputs)) {
-    console.log('  Set-up is up to date.')
+    if (!quiet) console.log('  Set-up is up to date.')
     return
   }
   await step('Looking for a C++ compiler', () => findCompiler().version)

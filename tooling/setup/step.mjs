@@ -39,9 +39,11 @@ export function duration(started) {
 const quiet = new Set()
 /** @type {import('node:child_process').ChildProcess | undefined} */
 let visible
+let interrupted = false
 
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   process.on(signal, () => {
+    interrupted = true
     for (const child of quiet) child.kill(signal)
     if (!visible) process.exit(signal === 'SIGINT' ? 130 : 143)
     // A terminal sends its interrupt to the child as well, where a second one could mean "leave without saving".
@@ -94,6 +96,8 @@ export function runVisibly(program, args, options) {
     child.on('error', reject)
     child.on('close', code => {
       visible = undefined
+      // It may have saved and left without an error; what would come next is not wanted any more.
+      if (interrupted) process.exit(code ?? 130)
       resolve(code ?? 128)
     })
   })
