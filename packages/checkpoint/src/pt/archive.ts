@@ -94,6 +94,11 @@ async function listRecords(source: Source): Promise<Map<string, ZipRecord>> {
         const way = 'torch.save never does that; unpack it and zip it again with zip -0'
         throw new CheckpointError(`${sizes}: ${way}`, { file })
       }
+      if (!(entry.offset + entry.uncompressedSize <= source.size)) {
+        const place = `record ${quote(name)} of ${entry.uncompressedSize} bytes at ${entry.offset}`
+        const problem = `leaves the file of ${source.size} bytes: it is truncated or damaged, fetch it again`
+        throw new CheckpointError(`${place} ${problem}`, { file })
+      }
       records.set(name, { headerOffset: entry.offset, size: entry.uncompressedSize })
     }
   } catch (cause) {

@@ -1,5 +1,5 @@
 // A PyTorch storage: the flat record of a .pt file that one or more tensors look into.
-import { type DType, dtypeFromStorage } from '../dtype'
+import { type DType, dtypeFromStorage, dtypeInfo } from '../dtype'
 import { CheckpointError, quote } from '../errors'
 import type { PtArchive } from './archive'
 import { describe, isTuple, PtClass, type PtValue } from './values'
@@ -55,5 +55,10 @@ export function storageFromId(id: PtValue, archive: PtArchive, bigEndian: boolea
   const bytes = archive.size(`data/${key}`)
   if (bytes === undefined)
     throw new CheckpointError(`data.pkl refers to record ${quote(`data/${key}`)}, which is missing`, { file })
+  const declared = count * (dtype === undefined ? 1 : dtypeInfo(dtype).bytes)
+  if (declared > bytes) {
+    const sizes = `storage ${quote(key)} should have ${declared} bytes, its record has ${bytes}`
+    throw new CheckpointError(`${sizes}: the file is damaged, fetch it again`, { file })
+  }
   return new PtStorage(archive, bigEndian, key, bytes, dtype)
 }
