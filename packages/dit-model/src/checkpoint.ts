@@ -26,13 +26,12 @@ export function pickDiTWeights(tree: unknown, options: { prefer?: 'ema' | 'model
 export interface InferOptions {
   /** In no shape. Default: 64 channels a head, or 72 for a hidden size of 1152, as in the presets. */
   numHeads?: number
-  /** Channels of the input where the weights do not say whether the model predicts a variance; see `learnSigma`. */
+  /** [height, width] of the input. Default: a square. */
   inputSize?: readonly [number, number]
 }
 
 /**
- * The config that a state dict's shapes imply. Positions are taken to be those of a square input unless `inputSize` says
- * otherwise.
+ * The config that a state dict's shapes imply. A label table is taken to end with a null class, as DiT's do.
  * @throws Error naming what is missing or open.
  */
 export function inferDiTConfig(source: StateSource, options: InferOptions = {}): DiTConfig {

@@ -143,8 +143,7 @@ class LabelEmbedder extends Module {
     if (!key)
       throw new Error('DiT: label dropout in training needs a key: forward(x, t, labels, { key }), or call eval()')
     const dropped = Uint8Array.from(hostUniform(key, labels.size), draw => (draw < this.dropout ? 1 : 0))
-    const nullClass = labels.device.full(labels.shape, this.classes, { dtype: 'i32' })
-    return this.embedding_table.forward(where(labels.device.tensor(dropped, labels.shape), nullClass, labels))
+    return this.embedding_table.forward(where(labels.device.tensor(dropped, labels.shape), this.classes, labels))
   }
 }
 
