@@ -4,7 +4,7 @@ import './registration'
 
 export { type CustomBackward, type CustomForward, type CustomOp, customOp } from './autograd/custom-op'
 export { backward, grad } from './autograd/engine'
-export { isGradEnabled, noGrad } from './autograd/mode'
+export { enableGrad, isGradEnabled, noGrad } from './autograd/mode'
 export { type BackwardContext, type BackwardFunction, record } from './autograd/node'
 export { recompute } from './autograd/recompute'
 export type {

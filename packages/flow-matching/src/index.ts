@@ -1,1 +1,16 @@
-export {}
+// @ditkit/flow-matching: paths, times, losses, ODE solvers and likelihoods. t = 0 is noise, t = 1 is data.
+
+export { convertPrediction, type PredictionKind } from './convert'
+export { bitsPerDim, type LikelihoodOptions, logLikelihood } from './likelihood'
+export { type FlowMatchingOptions, flowMatchingLoss, type TimedModel } from './loss'
+export { cosinePath, interpolate, linearPath, type Path, pathByName, targetVelocity, vpPath } from './path'
+export {
+  type Derivative,
+  type FixedMethod,
+  integrate,
+  odeSolve,
+  type Solution,
+  type SolverMethod,
+  type SolverOptions,
+} from './solver'
+export { sampleTime, type TimeOptions, type TimeSampler } from './time'

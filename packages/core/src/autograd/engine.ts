@@ -103,15 +103,14 @@ interface Pass {
   onLeaf(leaf: Tensor, gradient: Tensor): void
   /** Sees the complete gradients of a node before it is differentiated. */
   onNode?(node: GradNode, gradients: readonly (Tensor | undefined)[]): void
-  /** Nodes for which this is false are left alone. */
-  wants?(node: GradNode): boolean
+  /** Edges for which this is false get no gradient, and the ops behind them do not compute one. */
+  wants?(edge: Edge): boolean
 }
 
 function run(root: Tensor, gradient: Tensor, pass: Pass): void {
   const pending = new Pending()
   const seed: Seed = (edge, tensor) => {
     if ('leaf' in edge) pass.onLeaf(edge.leaf, tensor)
-    else if (pass.wants && !pass.wants(edge.node)) tensor.dispose()
     else pending.add(edge.node, edge.index, tensor)
   }
   const outer = running
@@ -123,7 +122,7 @@ function run(root: Tensor, gradient: Tensor, pass: Pass): void {
         const { node, gradients } = next
         try {
           pass.onNode?.(node, gradients)
-          step(node, gradients, seed)
+          step(node, gradients, seed, pass)
         } finally {
           for (const tensor of gradients) tensor?.dispose()
           node.drop()
@@ -139,7 +138,7 @@ function run(root: Tensor, gradient: Tensor, pass: Pass): void {
   }
 }
 
-function step(node: GradNode, gradients: readonly (Tensor | undefined)[], seed: Seed): void {
+function step(node: GradNode, gradients: readonly (Tensor | undefined)[], seed: Seed, pass: Pass): void {
   if (node.consumed) {
     throw new Error(
       `backward: ${node.op} was differentiated before and its saved activations are freed; ` +
@@ -147,10 +146,11 @@ function step(node: GradNode, gradients: readonly (Tensor | undefined)[], seed: 
     )
   }
   internally(() => {
-    const results = node.backward(gradients, { saved: node.unpack(), needs: node.needs })
+    const needs = node.edges.map(edge => edge !== undefined && (pass.wants?.(edge) ?? true))
+    const results = node.backward(gradients, { saved: node.unpack(), needs })
     node.edges.forEach((edge, i) => {
       const result = results[i]
-      if (edge && result) seed(edge, own(result))
+      if (edge && needs[i] && result) seed(edge, own(result))
     })
   })
 }
@@ -230,7 +230,8 @@ export function grad(output: Tensor, inputs: readonly Tensor[], gradient?: Tenso
   const wanted = reaching(output.node, node => keyOf.has(node), leaves)
   const start = rootGradient('grad', output, gradient)
   run(output, start, {
-    wants: node => wanted.get(node) ?? true,
+    // A node that recompute makes while the pass runs is not in the map.
+    wants: edge => ('leaf' in edge ? leaves.has(edge.leaf) : (wanted.get(edge.node) ?? true)),
     onLeaf(leaf, received) {
       if (!leaves.has(leaf)) received.dispose()
       else {

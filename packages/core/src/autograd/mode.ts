@@ -24,3 +24,10 @@ export function noGrad<T>(fn: () => T): T {
   rejectPromise('noGrad', result)
   return result
 }
+
+/** Runs `fn` with recording on, inside a `noGrad`: for a gradient that is part of a computation (divergences, guidance). */
+export function enableGrad<T>(fn: () => T): T {
+  const result = withGrad(true, fn)
+  rejectPromise('enableGrad', result)
+  return result
+}

@@ -41,7 +41,6 @@ export class GradNode {
   /** Rises in the order of recording: every consumer of a node has a higher id. */
   readonly id = nextId++
   readonly outputs: { readonly shape: readonly number[] }[] = []
-  readonly needs: boolean[]
   consumed = false
   /** Recomputed nodes may reach leaves that are not among their edges. */
   opaque = false
@@ -54,7 +53,6 @@ export class GradNode {
     saved: readonly Tensor[],
     readonly backward: BackwardFunction,
   ) {
-    this.needs = edges.map(edge => edge !== undefined)
     for (const edge of edges) if (edge && 'node' in edge) edge.node.retain()
     this.saved = saved.map(tensor => ({
       tensor: Tensor.view(tensor, tensor.shape, tensor.strides, tensor.byteOffset),

@@ -1,0 +1,23 @@
+// Coefficients that are functions of time, as numbers or as tensors that broadcast over a batch.
+
+import type { Tensor } from '@ditkit/core'
+
+/** fn(t) for one time, or a tensor [B, 1, …] of fn(t[i]) that multiplies x [B, …]. Evaluated in float64. */
+export function perSample(x: Tensor, t: number | ArrayLike<number>, fn: (t: number) => number): Tensor | number {
+  if (typeof t === 'number') return checked(fn(t), t)
+  if (t.length !== x.shape[0]) {
+    throw new RangeError(
+      `t has ${t.length} times but the batch has ${x.shape[0]} samples (expected one number, or one for each sample)`,
+    )
+  }
+  const values = Array.from(t, time => checked(fn(time), time))
+  return x.device.tensor(values, [values.length, ...x.shape.slice(1).map(() => 1)], { dtype: x.dtype })
+}
+
+function checked(value: number, t: number): number {
+  if (!Number.isFinite(value))
+    throw new RangeError(
+      `the path has no finite coefficient at t = ${t} (it is ${value}); stay strictly between 0 and 1`,
+    )
+  return value
+}
