@@ -342,6 +342,8 @@ function checkSizes(config: Required<DiTConfig>): readonly [number, number] {
   const size = typeof inputSize === 'number' ? ([inputSize, inputSize] as const) : inputSize
   if (size.some(side => side < patchSize || side % patchSize !== 0))
     throw new RangeError(`DiT: patchSize ${patchSize} does not divide inputSize [${size.join(', ')}]`)
+  if (hiddenSize % 4 !== 0)
+    throw new RangeError(`DiT: hiddenSize ${hiddenSize} must be a multiple of 4 (sines and cosines of row and column)`)
   if (hiddenSize % numHeads !== 0)
     throw new RangeError(`DiT: numHeads ${numHeads} does not divide hiddenSize ${hiddenSize}`)
   return size

@@ -6,7 +6,8 @@ import type { Device, Tensor } from '@ditkit/core'
 export type TensorRecord =
   | { shape: number[]; dtype: 'f32'; data: Float32Array }
   | { shape: number[]; dtype: 'f64'; data: Float64Array }
-  | { shape: number[]; dtype: 'f16' | 'bf16'; data: Uint16Array }
+  | { shape: number[]; dtype: 'f16'; data: Uint16Array }
+  | { shape: number[]; dtype: 'bf16'; data: Uint16Array }
   | { shape: number[]; dtype: 'i32'; data: Int32Array }
   | { shape: number[]; dtype: 'bool'; data: Uint8Array }
 

@@ -1,2 +1,2 @@
-export { countSketch, hashIntegers, hashNormal, hashUniform, hashWeight } from './hash-values'
 export { largestError, relativeDistance } from './compare'
+export { countSketch, hashIntegers, hashNormal, hashUniform, hashWeight } from './hash-values'
