@@ -132,18 +132,28 @@ function importAll(entries) {
   if (!result.ok) problems.push(`consumer: importing the packages failed\n${result.output}`)
 }
 
-rmSync(work, { recursive: true, force: true })
-mkdirSync(work, { recursive: true })
-writeFileSync(join(work, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
-buildWithTypes()
-const packed = packAll()
-for (const each of packed) await lintArchive(each)
-const libraries = packed.filter(({ manifest }) => manifest.exports)
-libraries.forEach(linkDependencies)
-const entries = libraries.flatMap(({ manifest }) => entriesOf(manifest))
-typeCheckConsumer(entries, ts.ModuleResolutionKind.NodeNext)
-typeCheckConsumer(entries, ts.ModuleResolutionKind.Bundler)
-importAll(entries)
-for (const problem of problems) console.error(problem)
-if (problems.length) process.exit(1)
-console.log(`checked ${packed.length} packages, ${entries.length} entries`)
+async function main() {
+  rmSync(work, { recursive: true, force: true })
+  mkdirSync(work, { recursive: true })
+  writeFileSync(join(work, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
+  buildWithTypes()
+  const packed = packAll()
+  for (const each of packed) await lintArchive(each)
+  const libraries = packed.filter(({ manifest }) => manifest.exports)
+  libraries.forEach(linkDependencies)
+  const entries = libraries.flatMap(({ manifest }) => entriesOf(manifest))
+  typeCheckConsumer(entries, ts.ModuleResolutionKind.NodeNext)
+  typeCheckConsumer(entries, ts.ModuleResolutionKind.Bundler)
+  importAll(entries)
+  return `checked ${packed.length} packages, ${entries.length} entries`
+}
+
+try {
+  const done = await main()
+  for (const problem of problems) console.error(problem)
+  if (problems.length) process.exitCode = 1
+  else console.log(done)
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+}
