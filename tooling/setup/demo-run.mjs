@@ -8,26 +8,29 @@ import { duration, printFailure } from './step.mjs'
 const PICTURES = ['generated_samples.png', 'target_samples.png', 'training_curves.png']
 
 /**
- * @param {string[]} args recipe overrides (`steps=500`) for both commands; flags (`--out DIR`) likewise
+ * @param {string[]} args for `ditkit train`: settings (`train.steps=200`) and flags (`--out DIR`, `--name RUN`, `--resume`)
  */
 export async function main(args) {
   const started = performance.now()
-  const out = outFolder(args)
+  const out = valueOf('--out', args) ?? '.'
+  const run = valueOf('--name', args) ?? 'digits'
+  const metrics = join(resolve(root, out), 'output', 'dit_metrics')
   try {
     console.log('Setting up')
     await makeReady()
     console.log('\nTraining on handwritten digits')
-    await mustRun(['train', 'digits', '--overwrite', ...args])
+    await mustRun(['train', 'digits', ...(args.includes('--resume') ? [] : ['--overwrite']), ...args])
     console.log('\nEvaluating what it draws')
-    await mustRun(['eval', 'digits', ...args])
+    // The settings are in the model's file.
+    await mustRun(['eval', run, '--out', out])
   } catch (error) {
     printFailure(error)
     process.exitCode = 1
     return
   }
-  const pictures = PICTURES.map(name => join(out, 'output', 'dit_metrics', name)).filter(path => existsSync(path))
+  const pictures = PICTURES.map(name => join(metrics, name)).filter(path => existsSync(path))
   if (pictures.length === 0) {
-    console.error(`\nThe training ended without an error but left no picture in ${join(out, 'output', 'dit_metrics')}`)
+    console.error(`\nThe training ended without an error but left no picture in ${metrics}`)
     process.exitCode = 1
     return
   }
@@ -41,9 +44,9 @@ async function mustRun(args) {
   if (code !== 0) throw new Error(`ditkit ${args.join(' ')} exited with ${code}`)
 }
 
-/** @param {string[]} args */
-function outFolder(args) {
-  const at = args.findIndex(arg => arg === '--out' || arg.startsWith('--out='))
-  if (at < 0) return root
-  return resolve(root, args[at].includes('=') ? args[at].slice('--out='.length) : (args[at + 1] ?? '.'))
+/** @param {string} flag @param {string[]} args @returns {string | undefined} */
+function valueOf(flag, args) {
+  const at = args.findIndex(arg => arg === flag || arg.startsWith(`${flag}=`))
+  if (at < 0) return undefined
+  return args[at].includes('=') ? args[at].slice(flag.length + 1) : args[at + 1]
 }
