@@ -1,0 +1,43 @@
+// Builds each `native/test/*_test.cc` against the addon's own object files and runs it; these tests need no Node.
+//   node scripts/test-native.mjs [name ...]        CXX=clang++ chooses the compiler
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { buildNative, findCompiler } from './build-native.mjs'
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
+const tests = path.join(root, 'native', 'test')
+const objects = path.join(root, '.cache', 'native', `${process.platform}-${process.arch}`)
+const programs = path.join(root, '.cache', 'native-test')
+
+/** Runs a program; on failure prints what it wrote. Returns whether it ended well. */
+function succeeds(command, args) {
+  const result = spawnSync(command, args, { encoding: 'utf8' })
+  if (result.status === 0) return true
+  console.error(`${path.basename(command)} ${result.error ?? `ended with ${result.status ?? result.signal}`}`)
+  console.error(`${result.stdout ?? ''}${result.stderr ?? ''}`)
+  return false
+}
+
+await buildNative({ quiet: true })
+const compiler = findCompiler().command
+mkdirSync(programs, { recursive: true })
+// The addon's entry needs symbols that only Node has; everything else links by itself.
+const linked = readdirSync(objects).filter(name => name.endsWith('.o') && !name.startsWith('addon__'))
+const wanted = process.argv.slice(2)
+const names = readdirSync(tests)
+  .filter(name => name.endsWith('_test.cc'))
+  .map(name => name.slice(0, -'_test.cc'.length))
+  .filter(name => wanted.length === 0 || wanted.includes(name))
+
+const failed = names.filter(name => {
+  const program = path.join(programs, name)
+  const flags = ['-std=c++17', '-O2', '-pthread', `-I${path.join(root, 'native')}`, '-o', program]
+  const sources = [path.join(tests, `${name}_test.cc`), ...linked.map(object => path.join(objects, object))]
+  return !(succeeds(compiler, [...flags, ...sources]) && succeeds(program, []))
+})
+if (failed.length || names.length === 0) {
+  console.error(failed.length ? `failed: ${failed.join(', ')}` : `no test of that name in ${tests}`)
+  process.exitCode = 1
+} else console.log(`checked ${names.join(', ')}`)
