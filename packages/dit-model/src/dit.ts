@@ -232,19 +232,19 @@ export class DiT extends Module {
     config: DiTConfig,
   ) {
     super()
-    const defaults = { mlpRatio: 4, numClasses: 0, classDropout: 0.1, learnSigma: false, recomputeBlocks: false }
-    this.config = { ...defaults, guidedChannels: config.inChannels, ...config }
-    const { patchSize: p, inChannels, hiddenSize, depth, numHeads, mlpRatio, numClasses } = this.config
-    const [height, width] = checkSizes(this.config)
+    const { patchSize: p, inChannels, hiddenSize, depth, numHeads, mlpRatio = 4 } = config
+    const { numClasses = 0, classDropout = 0.1, learnSigma = false } = config
+    const { guidedChannels = inChannels, recomputeBlocks = false } = config
+    const [height, width] = checkSizes(config)
+    this.config = { ...config, mlpRatio, numClasses, classDropout, learnSigma, guidedChannels, recomputeBlocks }
     this.grid = [height / p, width / p]
-    this.outChannels = this.config.learnSigma ? 2 * inChannels : inChannels
+    this.outChannels = learnSigma ? 2 * inChannels : inChannels
     this.nullClass = numClasses
 
     const [xKey, tKey, yKey, finalKey, ...blockKeys] = key.split(4 + depth)
     this.x_embedder = new PatchEmbed(device, xKey, inChannels, hiddenSize, p)
     this.t_embedder = new TimestepEmbedder(device, tKey, hiddenSize)
-    this.y_embedder =
-      numClasses > 0 ? new LabelEmbedder(device, yKey, numClasses, hiddenSize, this.config.classDropout) : undefined
+    this.y_embedder = numClasses > 0 ? new LabelEmbedder(device, yKey, numClasses, hiddenSize, classDropout) : undefined
     const positions = sinCosPositions(hiddenSize, ...this.grid)
     this.pos_embed = buffer(device.tensor(positions, [1, this.grid[0] * this.grid[1], hiddenSize]))
     this.blocks = blockKeys.map(blockKey => new DiTBlock(device, blockKey, hiddenSize, numHeads, mlpRatio))
@@ -262,7 +262,7 @@ export class DiT extends Module {
     let h = add(this.x_embedder.forward(x), this.pos_embed)
     const c = this.condition(x.shape[0], t, labels, options.key)
     for (const block of this.blocks)
-      h = recomputeBlocks ? recompute((...inputs) => block.forward(inputs[0], inputs[1]), h, c) : block.forward(h, c)
+      h = recomputeBlocks ? recompute((h, c) => block.forward(h, c), h, c) : block.forward(h, c)
     return unpatchify(this.final_layer.forward(h, c), patchSize, ...this.grid)
   }
 
@@ -337,7 +337,7 @@ export class DiT extends Module {
 }
 
 /** [height, width] of the input, after checking what must divide what. */
-function checkSizes(config: Required<DiTConfig>): readonly [number, number] {
+function checkSizes(config: DiTConfig): readonly [number, number] {
   const { inputSize, patchSize, hiddenSize, numHeads } = config
   const size = typeof inputSize === 'number' ? ([inputSize, inputSize] as const) : inputSize
   if (size.some(side => side < patchSize || side % patchSize !== 0))

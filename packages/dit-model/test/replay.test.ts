@@ -20,6 +20,7 @@ it('20 AdamW steps of the blobs model agree with PyTorch in losses, weights and 
   const model = await hashedModel(device, BLOBS, 'blobs/')
   const ema = new EMA(model, { decay: 0.99 })
   const optimizer = new AdamW(model, { lr: 1e-3, weightDecay: 0.01, maxGradNorm: 1, ema })
+  const live: number[] = []
   for (let step = 0; step < STEPS; step++) {
     const { noisy, noise, t, y } = batchOf(device, step)
     const loss = scope(() => {
@@ -34,6 +35,7 @@ it('20 AdamW steps of the blobs model agree with PyTorch in losses, weights and 
     const { gradNorm } = await optimizer.lastStep()
     expect(Math.abs(gradNorm / fixture('norms')[step] - 1), `gradient norm of step ${step}`).toBeLessThan(1e-5)
     for (const tensor of [loss, noisy, noise]) tensor.dispose()
+    live.push(device.memory().liveTensors)
   }
 
   const compare = (kind: string, state: StateDict) => {
@@ -49,6 +51,7 @@ it('20 AdamW steps of the blobs model agree with PyTorch in losses, weights and 
       expect(distance, `${kind}.${name}`).toBeLessThan(1e-5)
     }
   }
+  expect(new Set(live).size, `live tensors after each step: ${live}`).toBe(1)
   compare('model', await model.stateDict())
   compare('ema', await ema.stateDict())
   for (const owner of [optimizer, ema, model]) owner.dispose()

@@ -10,6 +10,7 @@ export {
   kaimingUniform,
   normalInit,
   ones,
+  skipInit,
   truncatedNormal,
   uniformInit,
   xavierUniform,

@@ -1,6 +1,14 @@
 import { type Device, hostNormal, hostUniform, reference, rngKey } from '@ditkit/core'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { constant, type Initializer, kaimingUniform, normalInit, truncatedNormal, xavierUniform } from './init'
+import {
+  constant,
+  type Initializer,
+  kaimingUniform,
+  normalInit,
+  skipInit,
+  truncatedNormal,
+  xavierUniform,
+} from './init'
 
 let device: Device
 let double: Device
@@ -56,6 +64,18 @@ describe('initialisers', () => {
     expect(largest).toBeLessThanOrEqual(0.15 + 1e-8)
     // The standard deviation of a normal cut at 1.5 is √(1 − 3φ(1.5) / (2Φ(1.5) − 1)) = 0.7426.
     expect(Math.abs(std / 0.07426 - 1)).toBeLessThan(0.03)
+  })
+
+  it('draw nothing inside skipInit, and draw again after it, after an error too', async () => {
+    const skipped = skipInit(() => xavierUniform(device, [2, 2], rngKey(1)))
+    expect([...(await skipped.data())]).toEqual([0, 0, 0, 0])
+    expect(() =>
+      skipInit(() => {
+        throw new Error('no memory')
+      }),
+    ).toThrow('no memory')
+    expect(await draw(xavierUniform, [2, 2])).not.toContain(0)
+    skipped.dispose()
   })
 
   it('give the same float32 values on a float64 device', async () => {

@@ -12,6 +12,22 @@ export interface FanOptions {
   fanOut?: number
 }
 
+let skipping = false
+
+/**
+ * Runs `build` with all random initialisers giving zeros: for a model whose weights are loaded next, since drawing them
+ * takes minutes for the largest. Synchronous.
+ */
+export function skipInit<T>(build: () => T): T {
+  const outer = skipping
+  skipping = true
+  try {
+    return build()
+  } finally {
+    skipping = outer
+  }
+}
+
 /** Uniform in ±gain·√(6 / (fanIn + fanOut)) (Glorot & Bengio 2010). */
 export function xavierUniform(
   device: Device,
@@ -41,53 +57,50 @@ export function uniformInit(bound: number): Initializer {
 
 export function normalInit(options: { mean?: number; std?: number } = {}): Initializer {
   const { mean = 0, std = 1 } = options
-  return (device, shape, key) => {
-    const draws = hostNormal(key, elements(shape))
-    return upload(device, shape, i => mean + std * draws[i]!)
-  }
+  return (device, shape, key) => drawn(device, shape, count => hostNormal(key, count).map(z => mean + std * z))
 }
 
 /** Normal, drawn again where it is further than `bound` standard deviations from 0. */
 export function truncatedNormal(options: { std?: number; bound?: number } = {}): Initializer {
   const { std = 1, bound = 2 } = options
   if (!(bound > 0)) throw new RangeError(`truncatedNormal: bound must be above 0, got ${bound}`)
-  return (device, shape, key) => {
-    const values = Float64Array.from(hostNormal(key.foldIn(0), elements(shape)))
-    let outside = [...values.keys()].filter(i => Math.abs(values[i]!) > bound)
-    for (let round = 1; outside.length > 0; round++) {
-      const again = hostNormal(key.foldIn(round), outside.length)
-      outside.forEach((at, i) => {
-        values[at] = again[i]!
-      })
-      outside = outside.filter(at => Math.abs(values[at]!) > bound)
-    }
-    return upload(device, shape, i => std * values[i]!)
+  return (device, shape, key) => drawn(device, shape, count => truncatedDraws(key, count, bound).map(z => std * z))
+}
+
+function truncatedDraws(key: RngKey, count: number, bound: number): Float64Array {
+  const values = hostNormal(key.foldIn(0), count)
+  let outside = [...values.keys()].filter(i => Math.abs(values[i]) > bound)
+  for (let round = 1; outside.length > 0; round++) {
+    const again = hostNormal(key.foldIn(round), outside.length)
+    outside.forEach((at, i) => {
+      values[at] = again[i]
+    })
+    outside = outside.filter(at => Math.abs(values[at]) > bound)
   }
+  return values
 }
 
 export function constant(value: number): Initializer {
-  return (device, shape) => device.full([...shape], value)
+  return (device, shape) => device.full(shape, value)
 }
 
 export const zeros: Initializer = constant(0)
 export const ones: Initializer = constant(1)
 
 function symmetricUniform(device: Device, shape: readonly number[], key: RngKey, bound: number): Tensor {
-  const draws = hostUniform(key, elements(shape))
-  return upload(device, shape, i => bound * (2 * draws[i]! - 1))
+  return drawn(device, shape, count => hostUniform(key, count).map(u => bound * (2 * u - 1)))
 }
 
-function upload(device: Device, shape: readonly number[], value: (i: number) => number): Tensor {
-  const values = new Float32Array(elements(shape))
-  for (let i = 0; i < values.length; i++) values[i] = value(i)
-  return device.tensor(values, [...shape])
+/** Draws, rounds to float32 and uploads. */
+function drawn(device: Device, shape: readonly number[], draw: (count: number) => Float64Array): Tensor {
+  return skipping ? device.zeros(shape) : device.tensor(Float32Array.from(draw(elements(shape))), shape)
 }
 
 function fans(shape: readonly number[], options: FanOptions): { fanIn: number; fanOut: number } {
   if (shape.length < 2 && (options.fanIn === undefined || options.fanOut === undefined))
     throw new RangeError(`initialiser: a weight of shape [${shape.join(', ')}] has no fans; give { fanIn, fanOut }`)
   const kernel = elements(shape.slice(2))
-  return { fanIn: options.fanIn ?? shape[1]! * kernel, fanOut: options.fanOut ?? shape[0]! * kernel }
+  return { fanIn: options.fanIn ?? shape[1] * kernel, fanOut: options.fanOut ?? shape[0] * kernel }
 }
 
 function elements(shape: readonly number[]): number {
