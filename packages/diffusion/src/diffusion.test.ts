@@ -1,0 +1,220 @@
+import {
+  backward,
+  type Device,
+  mul,
+  normal,
+  reference,
+  rngKey,
+  scope,
+  scopeAsync,
+  sub,
+  type Tensor,
+} from '@ditkit/core'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import {
+  addNoise,
+  convertTarget,
+  type DiffusionTarget,
+  ddimSample,
+  ddpmSample,
+  diffusionLoss,
+  diffusionSchedule,
+  posteriorMean,
+  respace,
+  trueTarget,
+  variationalBound,
+} from './index'
+
+let device: Device
+beforeEach(async () => {
+  device = await reference({ dtype: 'f64' })
+})
+afterEach(() => expect(device.memory().liveTensors).toBe(0))
+
+describe('schedules', () => {
+  it('have the values of their formulas', () => {
+    const linear = diffusionSchedule({ kind: 'linear', steps: 100 })
+    expect([linear.betas[0], linear.betas[99]]).toEqual([0.001, 0.2])
+    expect(linear.alphasCumprod[50]).toBeCloseTo(0.0666656268, 9)
+    expect(linear.alphasCumprod[99]).toBeCloseTo(2.03900898e-5, 12)
+    const raw = diffusionSchedule({ kind: 'linear-raw', steps: 100 })
+    expect([raw.betas[0], raw.betas[99]]).toEqual([1e-4, 0.02])
+    const cosine = diffusionSchedule({ kind: 'cosine', steps: 50 })
+    expect(cosine.betas[0]).toBeCloseTo(0.00174751, 8)
+    expect(cosine.betas[49]).toBe(0.999)
+    expect(cosine.alphasCumprod[25]).toBeCloseTo(0.46270686201731814, 12)
+    const sigmoid = diffusionSchedule({ kind: 'sigmoid', steps: 50 })
+    expect(sigmoid.alphasCumprod[24]).toBeCloseTo(0.5, 12)
+  })
+
+  it('of the same T rescaled to 1000 are those of facebookresearch/DiT', () => {
+    const { betas } = diffusionSchedule({ kind: 'linear', steps: 1000 })
+    expect(betas[0]).toBeCloseTo(1e-4, 15)
+    expect(betas[999]).toBeCloseTo(0.02, 15)
+  })
+
+  it('respaced keep ᾱ at the chosen steps, and tell the model the original timesteps', () => {
+    const full = diffusionSchedule({ kind: 'cosine', steps: 1000 })
+    const seven = respace(full, 7)
+    expect([...seven.timesteps]).toEqual([0, 166, 333, 500, 666, 832, 999])
+    seven.timesteps.forEach((t, i) => {
+      expect(seven.alphasCumprod[i]).toBeCloseTo(full.alphasCumprod[t], 12)
+    })
+    expect([...respace(full, 10, 'uniform').timesteps]).toEqual([0, 100, 200, 300, 400, 500, 600, 700, 800, 900])
+    expect(respace(full, 1000).betas.every((beta, t) => Math.abs(beta - full.betas[t]) < 1e-12)).toBe(true)
+    expect(() => respace(full, 1001)).toThrow(/1 to the schedule's 1000/)
+  })
+})
+
+describe('targets', () => {
+  it('of every kind imply the data and the noise they were made of', async () => {
+    await scopeAsync(async s => {
+      const schedule = diffusionSchedule({ steps: 100 })
+      const [x0, noise] = s.run(() => [
+        normal(device, [3, 1, 2, 2], rngKey(1)),
+        normal(device, [3, 1, 2, 2], rngKey(2)),
+      ])
+      const t = [0, 40, 90]
+      const xt = s.run(() => addNoise(schedule, x0, noise, t))
+      for (const kind of ['epsilon', 'x0', 'v'] as DiffusionTarget[]) {
+        const prediction = s.run(() => trueTarget(schedule, kind, x0, noise, t))
+        for (const [to, truth] of [
+          ['x0', x0],
+          ['epsilon', noise],
+        ] as const) {
+          const got = await s.run(() => convertTarget(schedule, kind, to, prediction, xt, t)).data()
+          const want = await truth.data()
+          for (const [i, value] of want.entries()) expect(got[i], `${kind} to ${to}`).toBeCloseTo(value, 9)
+        }
+      }
+    })
+  })
+
+  it('refuse steps outside the schedule', () => {
+    scope(() => {
+      const schedule = diffusionSchedule({ steps: 10 })
+      const x = device.ones([2, 1, 1, 1])
+      expect(() => addNoise(schedule, x, x, [0, 10])).toThrow(/step 10 \(expected whole numbers from 0 to 9\)/)
+      expect(() => addNoise(schedule, x, x, [0])).toThrow(/1 steps but the batch has 2/)
+    })
+  })
+})
+
+describe('the loss', () => {
+  it('is 0 for the true noise', async () => {
+    await scopeAsync(async s => {
+      const schedule = diffusionSchedule({ steps: 100 })
+      const [x0, noise] = s.run(() => [
+        normal(device, [2, 1, 2, 2], rngKey(1)),
+        normal(device, [2, 1, 2, 2], rngKey(2)),
+      ])
+      expect(await s.run(() => diffusionLoss(() => noise, x0, { schedule, t: [3, 70], noise })).item()).toBe(0)
+    })
+  })
+
+  it('with a learned variance adds the bound in bits, which trains the variance and not the mean', async () => {
+    await scopeAsync(async s => {
+      const schedule = diffusionSchedule({ steps: 100 })
+      const x0 = s.run(() => device.tensor([0.3, -0.5, 1, -1], [4, 1, 1, 1]))
+      const noise = s.run(() => device.tensor([0.2, -0.1, 0.4, 0.1], [4, 1, 1, 1]))
+      const t = [50, 7, 0, 0]
+      const epsilon = [0.25, -0.3, 0.1, 0.5]
+      const raw = [0.4, -0.2, 0.3, -0.6]
+      const e = s.run(() => device.tensor(epsilon, [4, 1, 1, 1], { requiresGrad: true }))
+      const v = s.run(() => device.tensor(raw, [4, 1, 1, 1], { requiresGrad: true }))
+      const xt = s.run(() => addNoise(schedule, x0, noise, t))
+      const bound = s.run(() => variationalBound(schedule, 'epsilon', e, v, x0, xt, t))
+      const got = await bound.data()
+      // The same in plain numbers.
+      const [data, noisy] = [await x0.data(), await xt.data()]
+      const cdf = (x: number) => 0.5 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))
+      const { alphasCumprod: a, alphasCumprodPrev: p, betas } = schedule
+      t.forEach((step, i) => {
+        const implied = (noisy[i] - Math.sqrt(1 - a[step]) * epsilon[i]) / Math.sqrt(a[step])
+        const mean = (x: number) =>
+          (betas[step] * Math.sqrt(p[step]) * x + (1 - p[step]) * Math.sqrt(1 - betas[step]) * noisy[i]) / (1 - a[step])
+        const low = Math.log((betas[Math.max(1, step)] * (1 - p[Math.max(1, step)])) / (1 - a[Math.max(1, step)]))
+        const fraction = (raw[i] + 1) / 2
+        const logVariance = fraction * Math.log(betas[step]) + (1 - fraction) * low
+        let nats: number
+        if (step === 0) {
+          const z = (shift: number) => cdf((data[i] - mean(implied) + shift) * Math.exp(-0.5 * logVariance))
+          nats = -Math.log(data[i] < -0.999 ? z(1 / 255) : data[i] > 0.999 ? 1 - z(-1 / 255) : z(1 / 255) - z(-1 / 255))
+        } else {
+          const distance = (mean(data[i]) - mean(implied)) ** 2
+          nats = 0.5 * (-1 + logVariance - low + Math.exp(low - logVariance) + distance * Math.exp(-logVariance))
+        }
+        expect(got[i], `step ${step}`).toBeCloseTo(nats / Math.LN2, 8)
+      })
+      s.run(() => backward(mul(bound, 1), device.ones([4])))
+      expect(e.grad).toBeUndefined()
+      expect((await (v.grad as Tensor).data()).every(g => g !== 0)).toBe(true)
+    })
+  })
+})
+
+describe('samplers', () => {
+  // Data is N(m, s²) per pixel, so the best denoiser is known in closed form.
+  const [m, s2] = [0.2, 0.04]
+  const oracle = (schedule: ReturnType<typeof diffusionSchedule>) => (xt: Tensor, timesteps: number[]) => {
+    const step = schedule.timesteps.indexOf(timesteps[0])
+    const a = schedule.alphasCumprod[step]
+    // E[ε | x_t] = √(1−ᾱ)·(x_t − √ᾱ·m)/(ᾱ·s² + 1 − ᾱ)
+    return mul(sub(xt, Math.sqrt(a) * m), Math.sqrt(1 - a) / (a * s2 + 1 - a))
+  }
+
+  const moments = async (x: Tensor) => {
+    const values = Array.from(await x.data())
+    x.dispose()
+    const mean = values.reduce((sum, v) => sum + v, 0) / values.length
+    return [mean, values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length]
+  }
+
+  it('DDPM draws from the data distribution, also respaced', async () => {
+    const full = diffusionSchedule({ kind: 'cosine', steps: 200 })
+    for (const schedule of [full, respace(full, 40)]) {
+      const x = await ddpmSample(device, oracle(schedule), [2000, 1, 1, 1], {
+        schedule,
+        key: rngKey(1),
+        clipData: false,
+        fixedVariance: 'large',
+      })
+      const [mean, variance] = await moments(x)
+      expect(Math.abs(mean - m)).toBeLessThan(0.02)
+      expect(Math.abs(variance - s2)).toBeLessThan(0.008)
+    }
+  })
+
+  it('DDIM draws from it too, and is deterministic in its start', async () => {
+    const schedule = respace(diffusionSchedule({ kind: 'cosine', steps: 1000 }), 100)
+    const draw = () =>
+      ddimSample(device, oracle(schedule), [2000, 1, 1, 1], { schedule, key: rngKey(2), clipData: false })
+    const [a, b] = [await draw(), await draw()]
+    expect(await a.data()).toEqual(await b.data())
+    b.dispose()
+    const [mean, variance] = await moments(a)
+    expect(Math.abs(mean - m)).toBeLessThan(0.02)
+    expect(Math.abs(variance - s2)).toBeLessThan(0.008)
+  })
+
+  it('stop at the data when clipped, and report every step', async () => {
+    const schedule = diffusionSchedule({ steps: 10 })
+    const seen: number[] = []
+    const x = await ddpmSample(device, xt => mul(xt, -5), [2, 1, 2, 2], {
+      schedule,
+      key: rngKey(1),
+      onStep: (_, step) => void seen.push(step),
+    })
+    expect((await x.data()).every(v => Math.abs(v) <= 1)).toBe(true)
+    expect(seen).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1, 0])
+    x.dispose()
+  })
+
+  it('posterior mean at step 0 is the data', async () => {
+    await scopeAsync(async s => {
+      const schedule = diffusionSchedule({ steps: 10 })
+      const [x0, xt] = s.run(() => [device.full([1, 1, 1, 1], 0.7), device.full([1, 1, 1, 1], 0.2)])
+      expect(await s.run(() => posteriorMean(schedule, x0, xt, [0])).item()).toBeCloseTo(0.7, 12)
+    })
+  })
+})

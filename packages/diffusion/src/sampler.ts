@@ -1,0 +1,114 @@
+// Samplers: ancestral sampling (DDPM) and its deterministic relative (DDIM; Song et al., arXiv:2010.02502).
+
+import { add, clamp, type Device, exp, keep, mul, noGrad, normal, type RngKey, scope, type Tensor } from '@ditkit/core'
+import type { DenoisingModel } from './loss'
+import { convertTarget, type DiffusionTarget, posteriorMean } from './process'
+import type { DiffusionSchedule } from './schedule'
+import { learnedLogVariance, splitVariance } from './variance'
+
+export interface SamplerOptions {
+  /** Possibly respaced. */
+  schedule: DiffusionSchedule
+  /** Noise of every step: the samples are a function of it. */
+  key: RngKey
+  target?: DiffusionTarget
+  variance?: 'fixed' | 'learned-range'
+  /** Fixed variance of DDPM: β̃ ('small', default) or β ('large'). */
+  fixedVariance?: 'small' | 'large'
+  /** Clamp the implied data to [−1, 1] at every step; default true for pixels, use false for latents. */
+  clipData?: boolean
+  /** Start from here instead of from noise of `key`. */
+  start?: Tensor
+  /** After every step; x is the sampler's, `data` the data it implies. */
+  onStep?: (x: Tensor, step: number, data: Tensor) => void | Promise<void>
+}
+
+interface Implied {
+  readonly data: Tensor
+  readonly epsilon: Tensor
+  readonly raw: Tensor | undefined
+}
+
+function imply(model: DenoisingModel, xt: Tensor, t: number[], options: SamplerOptions): Implied {
+  const { schedule, target = 'epsilon', variance = 'fixed', clipData = true } = options
+  const output = model(
+    xt,
+    t.map(step => schedule.timesteps[step]),
+  )
+  const [prediction, raw] = variance === 'fixed' ? [output, undefined] : splitVariance(output, xt.shape[1])
+  const free = convertTarget(schedule, target, 'x0', prediction, xt, t)
+  const data = clipData ? clamp(free, -1, 1) : free
+  return {
+    data,
+    raw,
+    epsilon: clipData
+      ? convertTarget(schedule, 'x0', 'epsilon', data, xt, t)
+      : convertTarget(schedule, target, 'epsilon', prediction, xt, t),
+  }
+}
+
+/** Runs `update` from the last step to the first; (x, step, what the model implies) → x of the step before. */
+async function descend(
+  device: Device,
+  model: DenoisingModel,
+  shape: readonly number[],
+  options: SamplerOptions,
+  update: (xt: Tensor, step: number, t: number[], implied: Implied) => Tensor,
+): Promise<Tensor> {
+  const { schedule, key, start, onStep } = options
+  if (start && start.shape.join() !== shape.join()) {
+    throw new RangeError(`sampling: start has shape [${start.shape.join(', ')}] (expected [${shape.join(', ')}])`)
+  }
+  let x = start ?? keep(normal(device, shape, key.foldIn(schedule.steps)))
+  for (let step = schedule.steps - 1; step >= 0; step--) {
+    const { next, data } = scope(() =>
+      noGrad(() => {
+        const t = new Array<number>(shape[0]).fill(step)
+        const implied = imply(model, x, t, options)
+        return { next: keep(update(x, step, t, implied)), data: keep(implied.data) }
+      }),
+    )
+    if (x !== start) x.dispose()
+    x = next
+    await onStep?.(x, step, data)
+    if (data !== x) data.dispose()
+    await device.ready()
+  }
+  return x
+}
+
+/** Ancestral sampling of [B, C, …] from noise: x_{t−1} ~ N(posterior mean of the implied data, variance). */
+export function ddpmSample(
+  device: Device,
+  model: DenoisingModel,
+  shape: readonly number[],
+  options: SamplerOptions,
+): Promise<Tensor> {
+  const { schedule, key, fixedVariance = 'small' } = options
+  return descend(device, model, shape, options, (xt, step, t, { data, raw }) => {
+    const mean = posteriorMean(schedule, data, xt, t)
+    if (step === 0) return mean
+    const noise = normal(device, shape, key.foldIn(step), { dtype: xt.dtype })
+    if (raw) return add(mean, mul(exp(mul(learnedLogVariance(schedule, raw, t), 0.5)), noise))
+    const variance = fixedVariance === 'large' ? schedule.betas[step] : schedule.posteriorVariance[step]
+    return add(mean, mul(noise, Math.sqrt(variance)))
+  })
+}
+
+/** DDIM sampling; `eta` 0 (default) is deterministic, 1 has DDPM's variance. */
+export function ddimSample(
+  device: Device,
+  model: DenoisingModel,
+  shape: readonly number[],
+  options: SamplerOptions & { eta?: number },
+): Promise<Tensor> {
+  const { schedule, key, eta = 0 } = options
+  const { alphasCumprod, alphasCumprodPrev } = schedule
+  return descend(device, model, shape, options, (xt, step, _t, { data, epsilon }) => {
+    const [a, p] = [alphasCumprod[step], alphasCumprodPrev[step]]
+    const sigma = eta * Math.sqrt((1 - p) / (1 - a)) * Math.sqrt(1 - a / p)
+    const mean = add(mul(data, Math.sqrt(p)), mul(epsilon, Math.sqrt(Math.max(0, 1 - p - sigma * sigma))))
+    if (step === 0 || sigma === 0) return mean
+    return add(mean, mul(normal(device, shape, key.foldIn(step), { dtype: xt.dtype }), sigma))
+  })
+}
