@@ -1,7 +1,8 @@
 // Builds each `native/test/*_test.cc` against the addon's own object files and runs it; these tests need no Node.
 //   node scripts/test-native.mjs [name ...]        CXX=clang++ chooses the compiler
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { buildNative, findCompiler } from './build-native.mjs'
@@ -9,7 +10,6 @@ import { buildNative, findCompiler } from './build-native.mjs'
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
 const tests = path.join(root, 'native', 'test')
 const objects = path.join(root, '.cache', 'native', `${process.platform}-${process.arch}`)
-const programs = path.join(root, '.cache', 'native-test')
 
 /** Runs a program; on failure prints what it wrote. Returns whether it ended well. */
 function succeeds(command, args) {
@@ -22,7 +22,7 @@ function succeeds(command, args) {
 
 await buildNative({ quiet: true })
 const compiler = findCompiler().command
-mkdirSync(programs, { recursive: true })
+const programs = mkdtempSync(path.join(tmpdir(), 'ditkit-native-test-'))
 // The addon's entry needs symbols that only Node has; everything else links by itself.
 const linked = readdirSync(objects).filter(name => name.endsWith('.o') && !name.startsWith('addon__'))
 const wanted = process.argv.slice(2)
@@ -37,6 +37,7 @@ const failed = names.filter(name => {
   const sources = [path.join(tests, `${name}_test.cc`), ...linked.map(object => path.join(objects, object))]
   return !(succeeds(compiler, [...flags, ...sources]) && succeeds(program, []))
 })
+rmSync(programs, { recursive: true })
 if (failed.length || names.length === 0) {
   console.error(failed.length ? `failed: ${failed.join(', ')}` : `no test of that name in ${tests}`)
   process.exitCode = 1

@@ -1,0 +1,74 @@
+// The N-API module: `createDevice(threads, isa, memoryLimit, complete)` and `describe()`. Whatever JavaScript passes,
+// a call either does what it says or throws a JavaScript Error.
+#include <node_api.h>
+
+#include <exception>
+#include <string>
+
+#include "../isa.h"
+#include "device_object.h"
+
+namespace ditkit {
+
+namespace {
+
+constexpr int kMaxThreads = 256;
+
+const char* const kIsaNames[] = {"baseline", "avx2", "avx512"};
+
+// The set called `name` if this machine has it.
+Isa isa_by_name(const std::string& name) {
+  for (int i = 0; i <= static_cast<int>(detect_isa()); ++i) {
+    if (name == kIsaNames[i]) return static_cast<Isa>(i);
+  }
+  throw std::runtime_error("cpu: this machine has no instruction set '" + name + "' (the best it has is " +
+                           isa_name(detect_isa()) + ")");
+}
+
+napi_value create_device(napi_env env, napi_callback_info info) {
+  size_t count = 4;
+  napi_value args[4];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  return throwing(env, [&]() -> napi_value {
+    const double threads = count > 0 ? number_argument(env, args[0], "threads") : 0;
+    if (!(threads >= 1 && threads <= kMaxThreads)) {
+      throw std::runtime_error("cpu: threads must be from 1 to " + std::to_string(kMaxThreads));
+    }
+    char name[16] = "";
+    size_t length = 0;
+    if (count < 2 || napi_get_value_string_utf8(env, args[1], name, sizeof name, &length) != napi_ok) {
+      throw std::runtime_error("cpu: isa must be a string");
+    }
+    const Isa isa = isa_by_name(name);
+    const double limit = count > 2 ? number_argument(env, args[2], "memoryLimit") : 0;
+    if (!(limit >= 0 && limit <= 1e18)) throw std::runtime_error("cpu: memoryLimit must be a number of bytes");
+    napi_valuetype type = napi_undefined;
+    if (count > 3) napi_typeof(env, args[3], &type);
+    if (type != napi_function) throw std::runtime_error("cpu: complete must be a function");
+    return create_device_object(env, static_cast<int>(threads), isa, static_cast<size_t>(limit), args[3]);
+  });
+}
+
+// Names of the instruction sets this machine has, best last.
+napi_value describe(napi_env env, napi_callback_info) {
+  napi_value list, name;
+  napi_create_array(env, &list);
+  for (int i = 0; i <= static_cast<int>(detect_isa()); ++i) {
+    napi_create_string_utf8(env, kIsaNames[i], NAPI_AUTO_LENGTH, &name);
+    napi_set_element(env, list, i, name);
+  }
+  return list;
+}
+
+}  // namespace
+
+}  // namespace ditkit
+
+NAPI_MODULE_INIT() {
+  napi_value function;
+  napi_create_function(env, "createDevice", NAPI_AUTO_LENGTH, ditkit::create_device, nullptr, &function);
+  napi_set_named_property(env, exports, "createDevice", function);
+  napi_create_function(env, "describe", NAPI_AUTO_LENGTH, ditkit::describe, nullptr, &function);
+  napi_set_named_property(env, exports, "describe", function);
+  return exports;
+}

@@ -1,0 +1,21 @@
+// The numbers of the commands, the same as in src/opcodes.ts.
+#pragma once
+
+namespace ditkit {
+
+enum class Opcode {
+  Copy = 0,
+  Fill = 1,
+  Iota = 2,
+  Random = 3,
+  Elementwise = 4,
+  Reduce = 5,
+  Argmax = 6,
+  Matmul = 7,
+  Gather = 8,
+  ScatterAdd = 9,
+  Check = 10,
+};
+constexpr int kOpcodes = 11;
+
+}  // namespace ditkit

@@ -1,0 +1,113 @@
+#include "queue.h"
+
+#include <chrono>
+#include <exception>
+#include <new>
+
+#include "../kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace ditkit {
+
+namespace {
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// Some tens of microseconds: a wake-up costs the JavaScript thread more than a whole call.
+constexpr int kSpins = 400;
+
+}  // namespace
+
+CommandQueue::CommandQueue(int threads, Isa isa)
+    : threads_(threads), isa_(isa), ring_(new Entry[kCapacity]), thread_([this] { execute(); }) {}
+
+CommandQueue::~CommandQueue() { stop(); }
+
+template <class Condition>
+void CommandQueue::wait_for_executor(Condition condition) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  producer_waits_.store(true);
+  // The timeout only bounds how late a progress note that slipped by is noticed.
+  while (!condition()) progress_.wait_for(lock, std::chrono::milliseconds(1));
+  producer_waits_.store(false);
+}
+
+void CommandQueue::push_command(Command* command, size_t bytes) {
+  if (pushed_ - executed_.load(std::memory_order_acquire) >= kCapacity) {
+    wait_for_executor([this] { return pushed_ - executed_.load() <= kCapacity / 2; });
+  }
+  if (bytes > 0 && held_bytes_.load() + bytes > kMaxBytes) {
+    wait_for_executor([this, bytes] { return held_bytes_.load() + bytes <= kMaxBytes || idle(); });
+  }
+  held_bytes_.fetch_add(bytes);
+  ring_[pushed_ % kCapacity] = {command, bytes};
+  ++pushed_;
+  published_.store(pushed_);
+  if (sleeping_.load()) {
+    // Taking the lock orders this after the executor's last look at published_.
+    { std::lock_guard<std::mutex> lock(mutex_); }
+    wake_.notify_one();
+  }
+}
+
+void CommandQueue::drain() {
+  if (stop_.load() || idle()) return;
+  wait_for_executor([this] { return idle(); });
+}
+
+void CommandQueue::execute() {
+  ThreadPool pool(threads_);
+  Workspace workspace;
+  Faults faults;
+  Executor executor{pool, isa_, kernels_for(isa_), workspace, faults};
+  uint64_t next = 0;
+  for (;;) {
+    int spins = 0;
+    while (published_.load(std::memory_order_acquire) == next && !stop_.load(std::memory_order_relaxed)) {
+      if (++spins < kSpins) {
+        pause_briefly();
+        continue;
+      }
+      std::unique_lock<std::mutex> lock(mutex_);
+      sleeping_.store(true);
+      wake_.wait(lock, [this, next] { return published_.load() != next || stop_.load(); });
+      sleeping_.store(false);
+    }
+    if (stop_.load()) return;
+    Entry& entry = ring_[next % kCapacity];
+    try {
+      entry.command->run(executor);
+    } catch (const std::bad_alloc&) {
+      faults.fail("out of memory for scratch space while running queued work");
+    } catch (const std::exception& error) {
+      faults.fail(error.what());
+    }
+    delete entry.command;
+    held_bytes_.fetch_sub(entry.bytes);
+    executed_.store(++next, std::memory_order_release);
+    if (producer_waits_.load()) progress_.notify_one();
+  }
+}
+
+void CommandQueue::stop() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_.store(true);
+  }
+  wake_.notify_one();
+  thread_.join();
+  for (uint64_t next = executed_.load(); next != pushed_; ++next) delete ring_[next % kCapacity].command;
+  executed_.store(pushed_);
+}
+
+}  // namespace ditkit

@@ -1,0 +1,23 @@
+// The numbers that commands, dtypes and options have in the command buffer; the same as in native/addon/opcodes.h.
+
+import type { Activation, DType, RandomKind, ReduceKind } from '@ditkit/core'
+
+export const OPCODE = {
+  copy: 0,
+  fill: 1,
+  iota: 2,
+  random: 3,
+  elementwise: 4,
+  reduce: 5,
+  argmax: 6,
+  matmul: 7,
+  gather: 8,
+  scatterAdd: 9,
+  check: 10,
+} as const
+
+/** dtypes this device computes; others have no number. */
+export const DTYPE: Partial<Record<DType, number>> = { f32: 0, i32: 1, bool: 2 }
+export const REDUCE_KIND: Record<ReduceKind, number> = { sum: 0, max: 1, min: 2 }
+export const RANDOM_KIND: Record<RandomKind, number> = { uniform: 0, normal: 1, bits: 2 }
+export const ACTIVATION: Record<Activation, number> = { none: 0, gelu: 1, silu: 2, relu: 3 }
