@@ -1,0 +1,234 @@
+// Backward driver: runs the plan's tasks on the pool, then adds up, in fixed order, the gradients that several tasks
+// contribute to: the query's over chunks of keys, a broadcast bias' and broadcast factors' over units.
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "backward_plan.h"
+
+namespace ditkit {
+namespace {
+
+constexpr int64_t kElementsPerTask = 16384;  // of a second-stage sum
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Gradients of the factors of a unit, [storage batches, H, tokens, R], before the sum over what the factor is shared by.
+struct FactorSums {
+  float* data = nullptr;  // null = units write the result themselves
+};
+
+struct Backward {
+  const AttentionArgs& args;
+  const AttentionGradient& gradient;
+  const std::vector<AttentionSample>& samples;
+  const BackwardPlan& plan;
+  ThreadPool& pool;
+  int64_t storage_batches;
+  // Scratch; null where not needed.
+  float* dq_partials;
+  float* bias_copies;     // plan.bias_copies x bias_elements
+  float* bias_sums;       // PerUnit: [sum batches, H, chunks, extent]
+  int64_t bias_extent;    // PerUnit: queries, keys or 1
+  float* factor_query_sums;
+  float* factor_key_sums;
+
+  int64_t sum_batches() const {
+    return bias_extent == 1 ? static_cast<int64_t>(samples.size()) : storage_batches;
+  }
+  int64_t bias_chunks() const { return args.bias.key == 0 ? plan.max_chunks : 1; }
+
+  void fill_job(BackwardJob& job, const AttentionSample& s, const BackwardUnit& u, const AttentionUnit& unit,
+                const BackwardTask& task) const;
+  void finish_queries(const BackwardUnit& u) const;
+  void sum_bias() const;
+  void sum_factor(const float* sums, const TokenView<float>& to, int64_t tokens) const;
+};
+
+float* token_at(const TokenView<float>& view, int64_t b, int64_t n, int64_t h) {
+  return view.data ? view.at(b, n, h) : nullptr;
+}
+
+void Backward::fill_job(BackwardJob& job, const AttentionSample& s, const BackwardUnit& u, const AttentionUnit& unit,
+                        const BackwardTask& task) const {
+  const int64_t b = s.storage_batch, query = s.query_begin, key = s.key_begin, h = u.head;
+  job.unit = &unit;
+  job.key_chunk = u.chunk_keys;
+  job.key_begin = task.chunk < 0 ? 0 : std::min(s.keys, task.chunk * u.chunk_keys);
+  job.key_end = task.chunk < 0 ? s.keys : std::min(s.keys, job.key_begin + u.chunk_keys);
+  job.out = gradient.out.at(b, query, h);
+  job.out_step = gradient.out.token;
+  job.stats = gradient.stats + 2 * query_entry(args, s, h);
+  job.d_out = gradient.d_out.at(b, query, h);
+  job.d_out_step = gradient.d_out.token;
+  job.dk = token_at(gradient.dk, b, key, h);
+  job.dk_step = gradient.dk.token;
+  job.dv = token_at(gradient.dv, b, key, h);
+  job.dv_step = gradient.dv.token;
+  if (u.dq_partial >= 0) {
+    job.dq_partial = dq_partials + u.dq_partial + std::max<int64_t>(0, task.chunk) * s.queries * (args.dim + args.rank);
+  } else {
+    job.dq = token_at(gradient.dq, b, query, h);
+    job.dq_step = gradient.dq.token;
+    job.d_factor_query = factor_query_sums ? factor_query_sums + query_entry(args, s, h) * args.rank
+                                           : token_at(gradient.d_factor_query, b, query, h);
+    job.d_factor_query_step = factor_query_sums ? args.rank : gradient.d_factor_query.token;
+  }
+  job.d_factor_key = factor_key_sums ? factor_key_sums + key_entry(args, s, h) * args.rank
+                                     : token_at(gradient.d_factor_key, b, key, h);
+  job.d_factor_key_step = factor_key_sums ? args.rank : gradient.d_factor_key.token;
+  if (plan.bias == BiasGradient::InPlace) {
+    float* copy = bias_copies ? bias_copies + task.bias_copy * gradient.bias_elements : gradient.d_bias;
+    job.d_bias = copy + b * args.bias.batch + h * args.bias.head + query * args.bias.query + key * args.bias.key;
+    job.d_bias_query_step = args.bias.query;
+    job.d_bias_key_step = args.bias.key;
+  } else if (plan.bias == BiasGradient::PerUnit) {
+    const int64_t batch = bias_extent == 1 ? u.sample : b;
+    const int64_t chunk = bias_chunks() > 1 ? std::max<int64_t>(0, task.chunk) : 0;
+    job.d_bias = bias_sums + ((batch * args.heads + h) * bias_chunks() + chunk) * bias_extent;
+    if (args.bias.query != 0) job.d_bias += query;
+    if (args.bias.key != 0) job.d_bias += key;
+    job.d_bias_query_step = args.bias.query != 0;
+    job.d_bias_key_step = args.bias.key != 0;
+  }
+}
+
+// dq = scale * the sum over chunks, in order; the columns behind it are the query factor's gradient.
+void Backward::finish_queries(const BackwardUnit& u) const {
+  const AttentionSample& s = samples[u.sample];
+  const int64_t width = args.dim + args.rank, step = s.queries * width;
+  for (int64_t i = 0; i < s.queries; ++i) {
+    const float* from = dq_partials + u.dq_partial + i * width;
+    auto sum = [&](int64_t d) {
+      float total = 0;
+      for (int64_t c = 0; c < u.chunks; ++c) total += from[c * step + d];
+      return total;
+    };
+    if (gradient.dq.data) {
+      float* dq = gradient.dq.at(s.storage_batch, s.query_begin + i, u.head);
+      for (int64_t d = 0; d < args.dim; ++d) dq[d] = args.scale * sum(d);
+    }
+    float* factor = factor_query_sums ? factor_query_sums + (query_entry(args, s, u.head) + i) * args.rank
+                                      : token_at(gradient.d_factor_query, s.storage_batch, s.query_begin + i, u.head);
+    if (!factor) continue;
+    for (int64_t r = 0; r < args.rank; ++r) factor[r] = sum(args.dim + r);
+  }
+}
+
+void Backward::sum_bias() const {
+  if (bias_copies) {
+    pool.run(divide_up(gradient.bias_elements, kElementsPerTask), [&](int64_t index, int) {
+      const int64_t end = std::min(gradient.bias_elements, (index + 1) * kElementsPerTask);
+      for (int64_t i = index * kElementsPerTask; i < end; ++i) {
+        float total = 0;
+        for (int64_t c = 0; c < plan.bias_copies; ++c) total += bias_copies[c * gradient.bias_elements + i];
+        gradient.d_bias[i] = total;
+      }
+    });
+  }
+  if (!bias_sums) return;
+  // d_bias is [B|1, H|1, extent]: an axis of 1 sums over all of it.
+  const int64_t batches = args.bias.batch != 0 ? args.batch : 1, heads = args.bias.head != 0 ? args.heads : 1;
+  const int64_t blocks = divide_up(bias_extent, kElementsPerTask);
+  pool.run(batches * heads * blocks, [&](int64_t index, int) {
+    const int64_t b = index / blocks / heads, h = index / blocks % heads, begin = index % blocks * kElementsPerTask;
+    for (int64_t x = begin; x < std::min(bias_extent, begin + kElementsPerTask); ++x) {
+      float total = 0;
+      for (int64_t from_b = batches > 1 ? b : 0; from_b < (batches > 1 ? b + 1 : sum_batches()); ++from_b) {
+        for (int64_t from_h = heads > 1 ? h : 0; from_h < (heads > 1 ? h + 1 : args.heads); ++from_h) {
+          for (int64_t c = 0; c < bias_chunks(); ++c) {
+            total += bias_sums[((from_b * args.heads + from_h) * bias_chunks() + c) * bias_extent + x];
+          }
+        }
+      }
+      gradient.d_bias[(b * heads + h) * bias_extent + x] = total;
+    }
+  });
+}
+
+// A factor [B|1, tokens, H|1, R] from per-unit sums [storage batches, H, tokens, R].
+void Backward::sum_factor(const float* sums, const TokenView<float>& to, int64_t tokens) const {
+  const int64_t batches = to.batch != 0 ? storage_batches : 1, heads = to.head != 0 ? args.heads : 1;
+  pool.run(batches * tokens, [&](int64_t index, int) {
+    const int64_t b = index / tokens, n = index % tokens;
+    for (int64_t h = 0; h < heads; ++h) {
+      float* out = to.at(b, n, h);
+      for (int64_t r = 0; r < args.rank; ++r) {
+        float total = 0;
+        for (int64_t from_b = batches > 1 ? b : 0; from_b < (batches > 1 ? b + 1 : storage_batches); ++from_b) {
+          for (int64_t from_h = heads > 1 ? h : 0; from_h < (heads > 1 ? h + 1 : args.heads); ++from_h) {
+            total += sums[((from_b * args.heads + from_h) * tokens + n) * args.rank + r];
+          }
+        }
+        out[r] = total;
+      }
+    }
+  });
+}
+
+// Whether several units add to the same element: an axis of more than one entry is broadcast.
+bool is_shared(const TokenView<float>& view, int64_t batches, int64_t heads) {
+  return view.data && ((view.batch == 0 && batches > 1) || (view.head == 0 && heads > 1));
+}
+
+}  // namespace
+
+void attention_backward(const AttentionArgs& args, const AttentionGradient& gradient, ThreadPool& pool, Isa isa,
+                        Workspace& workspace) {
+  const AttentionKernels& kernels = attention_kernels(isa);
+  const std::vector<AttentionSample> samples = attention_samples(args);
+  const BackwardPlan plan = plan_backward(args, gradient, samples);
+  const int64_t batches = args.query_offsets ? 1 : args.batch;
+  Backward run = {args, gradient, samples, plan, pool, batches, nullptr, nullptr, nullptr, 1, nullptr, nullptr};
+
+  if (args.bias.query != 0) run.bias_extent = args.queries;
+  if (args.bias.key != 0) run.bias_extent = args.keys;
+  int64_t floats = 0;
+  auto reserve = [&](int64_t count) { return std::exchange(floats, floats + divide_up(count, 16) * 16); };
+  const bool per_unit = plan.bias == BiasGradient::PerUnit, copies = plan.bias_copies > 1;
+  const int64_t bias_sum_floats = per_unit ? run.sum_batches() * args.heads * run.bias_chunks() * run.bias_extent : 0;
+  const bool query_shared = is_shared(gradient.d_factor_query, batches, args.heads);
+  const bool key_shared = is_shared(gradient.d_factor_key, batches, args.heads);
+  const int64_t dq_at = reserve(plan.dq_partial_floats);
+  const int64_t copies_at = reserve(copies ? plan.bias_copies * gradient.bias_elements : 0);
+  const int64_t sums_at = reserve(bias_sum_floats);
+  const int64_t query_at = reserve(query_shared ? batches * args.heads * args.queries * args.rank : 0);
+  const int64_t key_at = reserve(key_shared ? batches * args.heads * args.keys * args.rank : 0);
+  float* partials = workspace.get(4, floats);
+  run.dq_partials = partials + dq_at;
+  if (copies) run.bias_copies = partials + copies_at;
+  if (per_unit) run.bias_sums = partials + sums_at;
+  if (query_shared) run.factor_query_sums = partials + query_at;
+  if (key_shared) run.factor_key_sums = partials + key_at;
+
+  const size_t scratch = kernels.backward_scratch(args.dim, args.value_dim, args.rank, plan.most_queries);
+  float* scratches = workspace.get(3, scratch * pool.threads());
+  if (gradient.d_bias) {
+    float* sums = per_unit ? run.bias_sums : copies ? run.bias_copies : gradient.d_bias;
+    const int64_t count = per_unit ? bias_sum_floats : plan.bias_copies * gradient.bias_elements;
+    pool.run(divide_up(count, kElementsPerTask), [&](int64_t index, int) {
+      const int64_t begin = index * kElementsPerTask;
+      std::memset(sums + begin, 0, sizeof(float) * std::min(kElementsPerTask, count - begin));
+    });
+  }
+  pool.run(static_cast<int64_t>(plan.tasks.size()), [&](int64_t index, int thread) {
+    const BackwardTask& task = plan.tasks[index];
+    for (int64_t i = task.first_unit; i < task.first_unit + task.unit_count; ++i) {
+      const BackwardUnit& u = plan.order[i];
+      const AttentionSample& s = samples[u.sample];
+      if (task.chunk >= u.chunks) continue;
+      const AttentionUnit unit = attention_unit(args, s, u.head);
+      BackwardJob job = {};
+      run.fill_job(job, s, u, unit, task);
+      kernels.backward(job, scratches + thread * scratch);
+    }
+  });
+  if (plan.dq_partial_floats > 0) {
+    pool.run(static_cast<int64_t>(plan.order.size()), [&](int64_t index, int) { run.finish_queries(plan.order[index]); });
+  }
+  if (gradient.d_bias) run.sum_bias();
+  if (run.factor_query_sums) run.sum_factor(run.factor_query_sums, gradient.d_factor_query, args.queries);
+  if (run.factor_key_sums) run.sum_factor(run.factor_key_sums, gradient.d_factor_key, args.keys);
+}
+
+}  // namespace ditkit

@@ -1,0 +1,43 @@
+// Attention kernels for what every x86-64 has, SSE2 without FMA: a 4 x 8 register tile.
+#include "kernels.h"
+
+#if !defined(__aarch64__)
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace ditkit {
+namespace {
+
+#define ATTENTION_WIDTH 4
+#define ATTENTION_FMA(a, b, c) ((a) * (b) + (c))
+#if defined(__x86_64__)
+#define ATTENTION_MAX(a, b) ((vf)_mm_max_ps((__m128)(a), (__m128)(b)))
+#define ATTENTION_MUL_EVEN(a, b) ((vl)_mm_mul_epu32((__m128i)(a), _mm_set1_epi64x(b)))
+#else
+#define ATTENTION_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define ATTENTION_MUL_EVEN(a, b) (((a) & 0xffffffffu) * (uint64_t)(b))
+#endif
+constexpr int kWidth = 4;
+constexpr int kRows = 4;
+
+#include "vector.inc"
+
+INLINE float max_lanes(vf v) {
+  float best = v[0];
+  for (int i = 1; i < kWidth; ++i) best = v[i] > best ? v[i] : best;
+  return best;
+}
+
+#include "tile.inc"
+#include "pack.inc"
+#include "scores.inc"
+#include "forward.inc"
+#include "backward.inc"
+
+}  // namespace
+
+const AttentionKernels kAttentionBaseline = {forward_scratch, forward, backward_scratch, backward};
+
+}  // namespace ditkit
+#endif

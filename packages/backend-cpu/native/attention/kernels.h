@@ -1,0 +1,76 @@
+// What the drivers ask of an instruction set: a run of query rows forward, a run of key blocks backward, each for one
+// (sample, head) unit. Included by the kernels.*.cc, so it may hold no function with code of its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ditkit {
+
+// Keys per block: scores of a block stay in L1, its packed keys and values in L2. A multiple of the 128 keys for which
+// one vectorised Philox call draws dropout, so that every block begins at a new draw.
+constexpr int64_t kKeyBlock = 256;
+
+// One head of one sample. Pointers stand at the sample's first token; steps are in elements.
+struct AttentionUnit {
+  int64_t dim, value_dim, rank;
+  float scale;
+  int64_t queries, keys;            // tokens that the sample has
+  int64_t live_queries, live_keys;  // those within its lengths: a leading part
+  const float *q, *k, *v, *factor_query, *factor_key;
+  int64_t q_step, k_step, v_step, factor_query_step, factor_key_step;
+  const uint8_t *query_mask, *key_mask;  // or null
+  const uint8_t* mask;                   // or null
+  int64_t mask_query_step, mask_key_step;
+  const float* bias;  // or null
+  int64_t bias_query_step, bias_key_step;
+  bool causal;
+  int64_t diagonal;  // causal: query i sees keys j <= i + diagonal
+  uint32_t dropout_threshold, rng_low, rng_high, sample, head;
+};
+
+// Query rows [row_begin, row_end) over the keys [key_begin, key_end), a multiple of kKeyBlock apart from the sample's
+// first key. Either finishes rows (out, stats), or leaves partial sums for a merge of key ranges.
+struct ForwardJob {
+  const AttentionUnit* unit;
+  int64_t row_begin, row_end, key_begin, key_end;
+  float* out;  // at the sample's first row
+  int64_t out_step;
+  float* stats;    // pairs, at the sample's first row; or null
+  float* partial;  // or null; rows x value_dim sums, then rows maxima, then rows sums
+};
+
+// All query rows of a unit over the keys [key_begin, key_end), in chunks of `key_chunk` (a multiple of kKeyBlock). The
+// query gradient is summed per chunk and then over chunks, so it does not depend on which job runs which chunk.
+struct BackwardJob {
+  const AttentionUnit* unit;
+  int64_t key_begin, key_end, key_chunk;
+  const float* out;
+  int64_t out_step;
+  const float* stats;
+  const float* d_out;
+  int64_t d_out_step;
+  // Null = not wanted. At the sample's first token.
+  float *dq, *dk, *dv, *d_factor_query, *d_factor_key;
+  int64_t dq_step, dk_step, dv_step, d_factor_query_step, d_factor_key_step;
+  // When set, receives the unscaled sum over the job's keys, [rows][dim + rank], instead of dq and d_factor_query.
+  float* dq_partial;
+  // Added to: at the sample's first row and key. Null = not wanted.
+  float* d_bias;
+  int64_t d_bias_query_step, d_bias_key_step;
+};
+
+struct AttentionKernels {
+  size_t (*forward_scratch)(int64_t dim, int64_t value_dim, int64_t rank, int64_t rows);  // floats per thread
+  void (*forward)(const ForwardJob& job, float* scratch);
+  size_t (*backward_scratch)(int64_t dim, int64_t value_dim, int64_t rank, int64_t rows);
+  void (*backward)(const BackwardJob& job, float* scratch);
+};
+
+extern const AttentionKernels kAttentionBaseline;
+#if defined(__x86_64__)
+extern const AttentionKernels kAttentionAvx2;
+extern const AttentionKernels kAttentionAvx512;
+#endif
+
+}  // namespace ditkit

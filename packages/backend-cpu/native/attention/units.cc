@@ -1,0 +1,101 @@
+#include "units.h"
+
+#include <algorithm>
+
+namespace ditkit {
+namespace {
+
+int64_t live(const int32_t* lengths, int64_t index, int64_t count) {
+  return lengths ? std::clamp<int64_t>(lengths[index], 0, count) : count;
+}
+
+template <class T>
+T* at(const TokenView<T>& view, int64_t b, int64_t n, int64_t h) {
+  return view.data ? view.at(b, n, h) : nullptr;
+}
+
+template <class T>
+const T* at(const PairView<const T>& view, const AttentionSample& s, int64_t head) {
+  if (!view.data) return nullptr;
+  return view.data + s.storage_batch * view.batch + head * view.head + s.query_begin * view.query +
+         s.key_begin * view.key;
+}
+
+}  // namespace
+
+std::vector<AttentionSample> attention_samples(const AttentionArgs& args) {
+  std::vector<AttentionSample> samples;
+  samples.reserve(args.batch + 1);
+  if (!args.query_offsets) {
+    for (int64_t b = 0; b < args.batch; ++b) {
+      samples.push_back({b, 0, 0, args.queries, args.keys, live(args.query_lengths, b, args.queries),
+                         live(args.key_lengths, b, args.keys), b});
+    }
+    return samples;
+  }
+  int64_t query = 0, key = 0;
+  for (int64_t b = 0; b < args.batch; ++b) {
+    const int64_t query_end = std::clamp<int64_t>(args.query_offsets[b + 1], query, args.queries);
+    const int64_t key_end = std::clamp<int64_t>(args.key_offsets[b + 1], key, args.keys);
+    samples.push_back({0, query, key, query_end - query, key_end - key,
+                       live(args.query_lengths, b, query_end - query), live(args.key_lengths, b, key_end - key), b});
+    query = query_end;
+    key = key_end;
+  }
+  if (query < args.queries || key < args.keys) {
+    samples.push_back({0, query, key, args.queries - query, args.keys - key, 0, 0, args.batch});
+  }
+  return samples;
+}
+
+AttentionUnit attention_unit(const AttentionArgs& a, const AttentionSample& s, int64_t head) {
+  AttentionUnit u = {};
+  u.dim = a.dim;
+  u.value_dim = a.value_dim;
+  u.rank = a.rank;
+  u.scale = a.scale;
+  u.queries = s.queries;
+  u.keys = s.keys;
+  u.live_queries = s.live_queries;
+  u.live_keys = s.live_keys;
+  u.q = at(a.q, s.storage_batch, s.query_begin, head);
+  u.k = at(a.k, s.storage_batch, s.key_begin, head);
+  u.v = at(a.v, s.storage_batch, s.key_begin, head);
+  u.factor_query = at(a.factor_query, s.storage_batch, s.query_begin, head);
+  u.factor_key = at(a.factor_key, s.storage_batch, s.key_begin, head);
+  u.q_step = a.q.token;
+  u.k_step = a.k.token;
+  u.v_step = a.v.token;
+  u.factor_query_step = a.factor_query.token;
+  u.factor_key_step = a.factor_key.token;
+  if (a.query_mask) u.query_mask = a.query_mask + s.storage_batch * a.queries + s.query_begin;
+  if (a.key_mask) u.key_mask = a.key_mask + s.storage_batch * a.keys + s.key_begin;
+  u.mask = at(a.mask, s, head);
+  u.mask_query_step = a.mask.query;
+  u.mask_key_step = a.mask.key;
+  u.bias = at(a.bias, s, head);
+  u.bias_query_step = a.bias.query;
+  u.bias_key_step = a.bias.key;
+  u.causal = a.causal != Causal::None;
+  // Aligned to what the sample has, whatever its lengths: bottom-right is Lk - Lq of a padded batch.
+  u.diagonal = a.causal == Causal::BottomRight ? s.keys - s.queries : 0;
+  u.dropout_threshold = a.dropout_threshold;
+  if (a.dropout_threshold) {
+    u.rng_low = static_cast<uint32_t>(a.rng_key[0]);
+    u.rng_high = static_cast<uint32_t>(a.rng_key[1]);
+  }
+  u.sample = static_cast<uint32_t>(s.index);
+  u.head = static_cast<uint32_t>(head);
+  return u;
+}
+
+const AttentionKernels& attention_kernels(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::Avx512) return kAttentionAvx512;
+  if (isa == Isa::Avx2) return kAttentionAvx2;
+#endif
+  (void)isa;
+  return kAttentionBaseline;
+}
+
+}  // namespace ditkit
