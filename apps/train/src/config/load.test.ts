@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
 import { builtInRecipes, checkConfig, loadConfig, writeConfig } from './load'
 import { FREE_ON_RESUME, knownKeys } from './schema'
-import { parse } from 'yaml'
 
 const folder = mkdtempSync(join(tmpdir(), 'ditkit-config-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -40,7 +40,11 @@ describe('recipes', () => {
 
 describe('overrides', () => {
   it('set nested keys, with YAML values', () => {
-    const { config } = loadConfig('digits', ['train.learning_rate=3e-4', 'freeze=[blocks.0.*, x_embedder.*]', 'objective=ddpm'])
+    const { config } = loadConfig('digits', [
+      'train.learning_rate=3e-4',
+      'freeze=[blocks.0.*, x_embedder.*]',
+      'objective=ddpm',
+    ])
     expect(config.train.learning_rate).toBe(3e-4)
     expect(config.freeze).toEqual(['blocks.0.*', 'x_embedder.*'])
     expect(config.objective).toBe('ddpm')
@@ -70,7 +74,10 @@ describe('recipe files', () => {
     ['', 'holds no keys'],
     ['data: [', 'is not valid YAML'],
     ['data: { kind: images }', 'data.folder is missing'],
-    ['data: { kind: images, folder: x, skip_brokn: true }', 'unknown key data.skip_brokn: did you mean data.skip_broken?'],
+    [
+      'data: { kind: images, folder: x, skip_brokn: true }',
+      'unknown key data.skip_brokn: did you mean data.skip_broken?',
+    ],
   ])('%j is refused', (text, message) => {
     expect(() => loadConfig(recipe(text), [])).toThrow(message)
   })

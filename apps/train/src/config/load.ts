@@ -60,7 +60,8 @@ function readTree(path: string): Record<string, unknown> {
     if (error instanceof YAMLParseError) throw new UserError(`recipe ${path} is not valid YAML: ${error.message}`)
     throw error
   }
-  if (!isTree(tree)) throw new UserError(`recipe ${path} holds no keys (expected a YAML mapping such as "data: { kind: mnist }")`)
+  if (!isTree(tree))
+    throw new UserError(`recipe ${path} holds no keys (expected a YAML mapping such as "data: { kind: mnist }")`)
   return tree
 }
 
@@ -71,13 +72,18 @@ function isTree(value: unknown): value is Record<string, unknown> {
 /** Sets `a.b` of the tree for an override `a.b=c`; the value is read as YAML. */
 export function applyOverride(tree: Record<string, unknown>, override: string): void {
   const split = override.indexOf('=')
-  if (split < 1) throw new UserError(`override ${JSON.stringify(override)} has no value (expected key=value, such as train.steps=200)`)
+  if (split < 1)
+    throw new UserError(
+      `override ${JSON.stringify(override)} has no value (expected key=value, such as train.steps=200)`,
+    )
   const path = override.slice(0, split).split('.')
   let value: unknown
   try {
     value = parse(override.slice(split + 1))
   } catch {
-    throw new UserError(`override ${JSON.stringify(override)}: the value is not valid YAML; put quotes around text with special characters`)
+    throw new UserError(
+      `override ${JSON.stringify(override)}: the value is not valid YAML; put quotes around text with special characters`,
+    )
   }
   const leaf = path.pop()!
   let node = tree
@@ -97,7 +103,8 @@ function describeIssue(issue: z.core.$ZodIssue, tree: unknown): string[] {
   }
   const got = issue.path.reduce<unknown>((node, part) => (isTree(node) ? node[part as string] : undefined), tree)
   const shown = got === undefined ? 'is missing' : `is ${JSON.stringify(got)}`
-  if (issue.code === 'invalid_value') return [`${path} ${shown} (expected ${issue.values.map(v => JSON.stringify(v)).join(', ')})`]
+  if (issue.code === 'invalid_value')
+    return [`${path} ${shown} (expected ${issue.values.map(v => JSON.stringify(v)).join(', ')})`]
   const message = issue.message.replace(/^Invalid input: /, '')
   return [isTree(got) ? `${path || 'the recipe'}: ${message}` : `${path} ${shown}: ${message}`]
 }
@@ -107,7 +114,9 @@ function unknownKey(key: string): string {
   const leaf = key.slice(key.lastIndexOf('.') + 1)
   const lastPart = (name: string) => name.slice(name.lastIndexOf('.') + 1)
   const score = (name: string) => Math.min(distance(key, name), distance(leaf, lastPart(name)) + 0.5)
-  const names = knownKeys().flatMap(name => [name, name.slice(0, Math.max(name.indexOf('.'), 0))]).filter(Boolean)
+  const names = knownKeys()
+    .flatMap(name => [name, name.slice(0, Math.max(name.indexOf('.'), 0))])
+    .filter(Boolean)
   const nearest = names.reduce((best, name) => (score(name) < score(best) ? name : best))
   return `unknown key ${key}: did you mean ${nearest}?`
 }

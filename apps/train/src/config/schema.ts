@@ -166,9 +166,11 @@ export function knownKeys(): string[] {
     }
     if (def.innerType) walk(def.innerType, prefix)
     else if (def.options && prefix) for (const option of def.options) walk(option, prefix)
-    else if (def.shape) for (const [name, inner] of Object.entries(def.shape)) walk(inner, prefix ? `${prefix}.${name}` : name)
+    else if (def.shape)
+      for (const [name, inner] of Object.entries(def.shape)) walk(inner, prefix ? `${prefix}.${name}` : name)
     if (prefix && !def.shape && !def.innerType && def.type !== 'union') keys.add(prefix)
-    else if (prefix && def.type === 'union' && !def.options?.some(o => (o._zod.def as { shape?: unknown }).shape)) keys.add(prefix)
+    else if (prefix && def.type === 'union' && !def.options?.some(o => (o._zod.def as { shape?: unknown }).shape))
+      keys.add(prefix)
   }
   walk(configSchema, '')
   return [...keys]

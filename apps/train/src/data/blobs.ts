@@ -7,7 +7,7 @@ import { type Dataset, ImageSplit } from './dataset'
 const DATA_KEY = rngKey(0x424c_4f42)
 
 export function loadBlobs(config: BlobsConfig): Dataset {
-  const [train, validation] = DATA_KEY.split(2) as [RngKey, RngKey]
+  const [train, validation] = DATA_KEY.split(2)
   return {
     channels: 1,
     size: config.size,
@@ -24,9 +24,9 @@ function drawBlobs(key: RngKey, count: number, size: number): ImageSplit {
   for (let i = 0; i < count; i++) {
     const u = hostUniform(key.foldIn(i), 6)
     const blobs = [0, 3].map(at => ({
-      x: (0.2 + 0.6 * u[at]!) * (size - 1),
-      y: (0.2 + 0.6 * u[at + 1]!) * (size - 1),
-      width: (0.08 + 0.08 * u[at + 2]!) * size,
+      x: (0.2 + 0.6 * u[at]) * (size - 1),
+      y: (0.2 + 0.6 * u[at + 1]) * (size - 1),
+      width: (0.08 + 0.08 * u[at + 2]) * size,
     }))
     for (let p = 0; p < size * size; p++) {
       const [x, y] = [p % size, Math.floor(p / size)]

@@ -27,11 +27,11 @@ export class ImageSplit {
     const images = new Float32Array(indices.length * size)
     const labels = new Int32Array(indices.length)
     for (let i = 0; i < indices.length; i++) {
-      const index = indices[i]!
-      labels[i] = this.labels[index]!
+      const index = indices[i]
+      labels[i] = this.labels[index]
       const image = pixels.subarray(index * size, (index + 1) * size)
       if (pixels instanceof Float32Array) images.set(image, i * size)
-      else for (let p = 0; p < size; p++) images[i * size + p] = image[p]! / 127.5 - 1
+      else for (let p = 0; p < size; p++) images[i * size + p] = image[p] / 127.5 - 1
     }
     return { images, labels }
   }
@@ -39,9 +39,13 @@ export class ImageSplit {
   /** The images at `indices` as a split of their own. */
   select(indices: ArrayLike<number>): ImageSplit {
     const size = this.pixelsPerImage
-    const pixels = this.pixels instanceof Float32Array ? new Float32Array(indices.length * size) : new Uint8Array(indices.length * size)
-    const labels = Int32Array.from(indices, index => this.labels[index]!)
-    for (let i = 0; i < indices.length; i++) pixels.set(this.pixels.subarray(indices[i]! * size, (indices[i]! + 1) * size), i * size)
+    const pixels =
+      this.pixels instanceof Float32Array
+        ? new Float32Array(indices.length * size)
+        : new Uint8Array(indices.length * size)
+    const labels = Int32Array.from(indices, index => this.labels[index])
+    for (let i = 0; i < indices.length; i++)
+      pixels.set(this.pixels.subarray(indices[i] * size, (indices[i] + 1) * size), i * size)
     return new ImageSplit(pixels, labels, size)
   }
 

@@ -7,7 +7,7 @@ export function flipSome(images: Float32Array, count: number, size: number, key:
   const bits = hostBits(key, count)
   const pixels = images.length / count
   for (let i = 0; i < count; i++) {
-    if (bits[i]! & 1) {
+    if (bits[i] & 1) {
       for (let row = i * pixels; row < (i + 1) * pixels; row += size) images.subarray(row, row + size).reverse()
     }
   }

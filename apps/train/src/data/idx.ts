@@ -19,7 +19,9 @@ export function readIdx(path: string, rank: number): { shape: number[]; data: Ui
   const expected = 0x0800 + rank
   if (magic !== expected) {
     const hint = bytes.readUInt16BE(0) === 0x1f8b ? '; it is compressed with gzip: unpack it first' : ''
-    throw new UserError(`data set file ${path} is not IDX of bytes with ${rank} axes: it starts with ${hex(magic)}, expected ${hex(expected)}${hint}`)
+    throw new UserError(
+      `data set file ${path} is not IDX of bytes with ${rank} axes: it starts with ${hex(magic)}, expected ${hex(expected)}${hint}`,
+    )
   }
   const shape = Array.from({ length: rank }, (_, i) => bytes.readUInt32BE(4 + 4 * i))
   const size = shape.reduce((a, b) => a * b, 1)

@@ -17,7 +17,8 @@ export async function loadImages(config: ImagesConfig, warn: (line: string) => v
   const files = listImages(config.folder)
   const decoded = await decodeAll(files, config, warn)
   const kept = files.filter((_, i) => decoded[i])
-  if (kept.length === 0) throw new UserError(`data.folder ${config.folder}: none of its ${files.length} images can be read`)
+  if (kept.length === 0)
+    throw new UserError(`data.folder ${config.folder}: none of its ${files.length} images can be read`)
   const classes = [...new Set(kept.map(file => classOf(file, config.folder)))].sort()
   const named = classes.length > 1 || classes[0] !== ''
   if (named && classes.includes('')) {
@@ -29,7 +30,7 @@ export async function loadImages(config: ImagesConfig, warn: (line: string) => v
   const labels = Int32Array.from(kept, file => classes.indexOf(classOf(file, config.folder)))
   const pixelsPerImage = config.channels * config.size * config.size
   const pixels = new Uint8Array(kept.length * pixelsPerImage)
-  decoded.filter(Boolean).forEach((image, i) => pixels.set(image!, i * pixelsPerImage))
+  for (const [i, image] of decoded.filter(image => image !== undefined).entries()) pixels.set(image, i * pixelsPerImage)
   const all = new ImageSplit(pixels, labels, pixelsPerImage)
   const { train, validation } = splitByClass(labels, config.validation)
   return {
@@ -57,7 +58,7 @@ function listImages(folder: string): string[] {
 /** The direct subfolder a file lies in, or '' when it lies in the folder itself. */
 function classOf(file: string, folder: string): string {
   const parts = relative(folder, file).split(sep)
-  return parts.length > 1 ? parts[0]! : ''
+  return parts.length > 1 ? parts[0] : ''
 }
 
 async function decodeAll(files: string[], config: ImagesConfig, warn: (line: string) => void) {
@@ -66,13 +67,15 @@ async function decodeAll(files: string[], config: ImagesConfig, warn: (line: str
   const worker = async () => {
     while (next < files.length) {
       const index = next++
-      const file = files[index]!
+      const file = files[index]
       try {
         decoded[index] = await decode(file, config)
       } catch (error) {
         const reason = messageOf(error).split('\n')[0]
         if (!config.skip_broken) {
-          throw new UserError(`image ${file} cannot be read: ${reason}; repair or remove it, or say data.skip_broken=true`)
+          throw new UserError(
+            `image ${file} cannot be read: ${reason}; repair or remove it, or say data.skip_broken=true`,
+          )
         }
         warn(`skipped ${file}: ${reason}`)
       }
@@ -92,7 +95,8 @@ async function decode(file: string, { size, channels }: ImagesConfig): Promise<U
   const { data, info } = await image.raw().toBuffer({ resolveWithObject: true })
   const planes = new Uint8Array(channels * size * size)
   for (let p = 0; p < size * size; p++) {
-    for (let c = 0; c < channels; c++) planes[c * size * size + p] = data[p * info.channels + Math.min(c, info.channels - 1)]!
+    for (let c = 0; c < channels; c++)
+      planes[c * size * size + p] = data[p * info.channels + Math.min(c, info.channels - 1)]
   }
   return planes
 }
@@ -105,7 +109,7 @@ function splitByClass(labels: Int32Array, share: number) {
     const members = [...labels.keys()].filter(i => labels[i] === label)
     const order = permutation(classKey(label), members.length)
     const held = Math.min(Math.round(members.length * share), members.length - 1)
-    members.forEach((_, i) => (i < held ? validation : train).push(members[order[i]!]!))
+    for (const [i, at] of order.entries()) (i < held ? validation : train).push(members[at])
   }
   return { train: train.sort((a, b) => a - b), validation: validation.sort((a, b) => a - b) }
 }

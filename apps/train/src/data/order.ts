@@ -20,7 +20,7 @@ export class DataOrder {
         this.order = permutation(this.key.foldIn(epoch), this.count)
         this.epoch = epoch
       }
-      return this.order[(start + i) % this.count]!
+      return this.order[(start + i) % this.count]
     })
   }
 }

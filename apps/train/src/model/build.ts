@@ -18,7 +18,9 @@ export interface ImageFormat {
 export function buildModel(device: Device, key: RngKey, config: Config, format: ImageFormat): DiT {
   const { patch, hidden, layers, heads, mlp_ratio, label_dropout } = config.model
   if (format.size % patch !== 0) {
-    throw new UserError(`model.patch is ${patch}, which does not divide the image size ${format.size}; choose model.patch or data.size to fit`)
+    throw new UserError(
+      `model.patch is ${patch}, which does not divide the image size ${format.size}; choose model.patch or data.size to fit`,
+    )
   }
   return new DiT(device, key, {
     inputSize: format.size,

@@ -36,7 +36,8 @@ export function readCard(metadata: ReadonlyMap<string, string>, file: string): M
   try {
     const card = JSON.parse(text) as ModelCard
     const { channels, size, classes } = card.format
-    if (!Number.isInteger(channels) || !Number.isInteger(size) || !Array.isArray(classes)) throw new Error('its image format is incomplete')
+    if (!Number.isInteger(channels) || !Number.isInteger(size) || !Array.isArray(classes))
+      throw new Error('its image format is incomplete')
     return { ...card, config: checkConfig(card.config, `${file}: recorded configuration`) }
   } catch (error) {
     throw new UserError(`${file}: its description (ditkit.card) is damaged: ${messageOf(error)}`)

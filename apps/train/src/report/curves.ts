@@ -7,7 +7,10 @@ import type { MetricsRow } from '../run/metrics'
 
 Chart.register(...registerables)
 // No font can be assumed on the machine.
-GlobalFonts.registerFromPath(createRequire(import.meta.url).resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf'), 'DejaVu Sans')
+GlobalFonts.registerFromPath(
+  createRequire(import.meta.url).resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf'),
+  'DejaVu Sans',
+)
 Chart.defaults.font.family = 'DejaVu Sans'
 Chart.defaults.font.size = 22
 Chart.defaults.color = '#3a3f47'
@@ -26,7 +29,11 @@ export async function curvesPng(rows: readonly MetricsRow[], title: string): Pro
   context.fillRect(0, 0, canvas.width, canvas.height)
   const lower = { width: WIDTH / 2, height: LOWER_HEIGHT }
   context.drawImage(lossChart(rows, title), 0, 0)
-  context.drawImage(lineChart(rows, row => row.learning_rate, { ...lower, title: 'learning rate', color: '#7a5195' }), 0, LOSS_HEIGHT)
+  context.drawImage(
+    lineChart(rows, row => row.learning_rate, { ...lower, title: 'learning rate', color: '#7a5195' }),
+    0,
+    LOSS_HEIGHT,
+  )
   context.drawImage(
     lineChart(rows, row => row.grad_norm, { ...lower, title: 'gradient norm', color: '#2f8f6f', logarithmic: true }),
     WIDTH / 2,
@@ -39,7 +46,13 @@ function lossChart(rows: readonly MetricsRow[], title: string) {
   const losses = rows.map(row => ({ x: row.step, y: row.loss }))
   const validation = rows.filter(row => row.val_loss !== undefined).map(row => ({ x: row.step, y: row.val_loss! }))
   const datasets: ChartDataset<'line', Point[]>[] = [
-    { label: 'loss, each step', data: losses, borderColor: 'rgba(53, 114, 190, 0.35)', borderWidth: 1.5, pointRadius: 0 },
+    {
+      label: 'loss, each step',
+      data: losses,
+      borderColor: 'rgba(53, 114, 190, 0.35)',
+      borderWidth: 1.5,
+      pointRadius: 0,
+    },
     { label: 'loss, smoothed', data: smooth(losses), borderColor: '#1f5fa8', borderWidth: 4, pointRadius: 0 },
   ]
   if (validation.length > 0) {
@@ -63,10 +76,16 @@ function lineChart(rows: readonly MetricsRow[], value: (row: MetricsRow) => numb
   return drawChart([{ data, borderColor: style.color, borderWidth: 2, pointRadius: 0 }], style)
 }
 
-function drawChart(datasets: ChartDataset<'line', Point[]>[], { title, width, height, logarithmic, legend }: ChartStyle) {
+function drawChart(
+  datasets: ChartDataset<'line', Point[]>[],
+  { title, width, height, logarithmic, legend }: ChartStyle,
+) {
   const canvas = createCanvas(width, height)
   // A rate of 0 (the end of a cosine) has no logarithm; neither has the loss of a step that was skipped.
-  const drawn = datasets.map(set => ({ ...set, data: set.data.filter(p => Number.isFinite(p.y) && (p.y > 0 || !logarithmic)) }))
+  const drawn = datasets.map(set => ({
+    ...set,
+    data: set.data.filter(p => Number.isFinite(p.y) && (p.y > 0 || !logarithmic)),
+  }))
   const chart = new Chart(canvas.getContext('2d') as unknown as CanvasRenderingContext2D, {
     type: 'line',
     data: { datasets: drawn },
@@ -82,7 +101,12 @@ function drawChart(datasets: ChartDataset<'line', Point[]>[], { title, width, he
         legend: { display: legend ?? false, labels: { boxHeight: 3 } },
       },
       scales: {
-        x: { type: 'linear', max: Math.max(...drawn.flatMap(set => set.data.map(p => p.x))), title: { display: true, text: 'step' }, grid: { color: '#eceef1' } },
+        x: {
+          type: 'linear',
+          max: Math.max(...drawn.flatMap(set => set.data.map(p => p.x))),
+          title: { display: true, text: 'step' },
+          grid: { color: '#eceef1' },
+        },
         y: {
           type: logarithmic ? 'logarithmic' : 'linear',
           grid: { color: '#eceef1' },

@@ -42,9 +42,13 @@ export async function gridPng(images: Images, layout: GridLayout): Promise<Buffe
  * An animation that loops, one grid per frame, the last one held for two seconds.
  * @param format 'gif' or 'webp' (lossless)
  */
-export async function gridAnimation(frames: readonly Images[], layout: GridLayout, format: 'gif' | 'webp'): Promise<Buffer> {
+export async function gridAnimation(
+  frames: readonly Images[],
+  layout: GridLayout,
+  format: 'gif' | 'webp',
+): Promise<Buffer> {
   const bitmaps = frames.map(frame => drawGrid(frame, layout, ANIMATION_PIXELS))
-  const { width, height } = bitmaps[0]!
+  const { width, height } = bitmaps[0]
   const raw = { width, height: height * bitmaps.length, channels: 3 as const, pageHeight: height }
   const delay = bitmaps.map((_, i) => (i === bitmaps.length - 1 ? 2000 : 80))
   const animation = sharp(Buffer.concat(bitmaps.map(b => b.data)), { raw })
@@ -69,7 +73,7 @@ function drawGrid({ data, shape }: Images, { columns, rows }: GridLayout, readab
         const at = ((top + y) * gridWidth + left + x) * 3
         for (let c = 0; c < 3; c++) {
           const plane = cell * channels + Math.min(c, channels - 1)
-          pixels[at + c] = byteOf(data[(plane * height + Math.floor(y / scale)) * width + Math.floor(x / scale)]!)
+          pixels[at + c] = byteOf(data[(plane * height + Math.floor(y / scale)) * width + Math.floor(x / scale)])
         }
       }
     }

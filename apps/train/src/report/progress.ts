@@ -33,7 +33,11 @@ function bar(title: string, total: number, unit: string, done: number, rate: (do
   return {
     update(now, note) {
       const perSecond = rate(now)
-      view.update(now, { note: note ? `${note}  ` : '', rate: perSecond.toPrecision(3), left: duration((total - now) / perSecond) })
+      view.update(now, {
+        note: note ? `${note}  ` : '',
+        rate: perSecond.toPrecision(3),
+        left: duration((total - now) / perSecond),
+      })
     },
     log(line) {
       process.stdout.write(`\r\x1b[K${line}\n`)

@@ -1,7 +1,17 @@
 // Folders that are whole or not there at all: filled under a temporary name, flushed to the disk, then renamed.
 // (Single files are written by writeFileAtomic of @ditkit/checkpoint.)
 
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { CheckpointError } from '@ditkit/checkpoint'
 import { messageOf, UserError } from '../errors'
@@ -42,9 +52,12 @@ export function removeLeftovers(folder: string): void {
 export function diskError(error: unknown, path: string): unknown {
   const code = codeOf(error)
   if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') {
-    return new UserError(`no space left to write ${path} (${code}): free some, then go on with --resume; what was written before is whole`)
+    return new UserError(
+      `no space left to write ${path} (${code}): free some, then go on with --resume; what was written before is whole`,
+    )
   }
-  if (code && error instanceof Error && !(error instanceof UserError)) return new UserError(`${path} cannot be written: ${messageOf(error)}`)
+  if (code && error instanceof Error && !(error instanceof UserError))
+    return new UserError(`${path} cannot be written: ${messageOf(error)}`)
   return error
 }
 

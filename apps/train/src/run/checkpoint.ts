@@ -48,7 +48,12 @@ export interface FoundCheckpoint {
 }
 
 /** Writes the checkpoint of `info.card.step` and removes all but the newest `keep`. Returns its path. */
-export async function saveCheckpoint(folder: string, state: TrainingState, info: CheckpointInfo, keep: number): Promise<string> {
+export async function saveCheckpoint(
+  folder: string,
+  state: TrainingState,
+  info: CheckpointInfo,
+  keep: number,
+): Promise<string> {
   const path = join(folder, stepName(info.card.step))
   const metadata = cardMetadata(info.card)
   const [weights, averaged, moments] = await Promise.all([
@@ -108,7 +113,9 @@ function openCheckpoint(path: string): FoundCheckpoint {
       for (const [name, expected] of Object.entries(state.files)) await verify(path, name, expected)
       await withTensors(path, 'model', async tensors => void (await training.model.loadStateDict(tensors)))
       await withTensors(path, 'ema', tensors => training.ema.loadStateDict(tensors, { updates: state.emaUpdates }))
-      await withTensors(path, 'optimizer', tensors => training.optimizer.loadStateDict({ step: state.optimizerStep, tensors }))
+      await withTensors(path, 'optimizer', tensors =>
+        training.optimizer.loadStateDict({ step: state.optimizerStep, tensors }),
+      )
     },
   }
 }

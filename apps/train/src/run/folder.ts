@@ -2,9 +2,11 @@
 
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { parse } from 'yaml'
 import { type Config, FREE_ON_RESUME } from '../config/schema'
 import { UserError } from '../errors'
+
+/** What to do with an output folder that is not empty: refuse, continue its run, or replace it. */
+export type RunMode = 'new' | 'resume' | 'overwrite'
 
 export class RunFolder {
   constructor(
@@ -14,7 +16,9 @@ export class RunFolder {
     readonly name: string,
   ) {
     if (!/^[\w][\w.-]*$/.test(name)) {
-      throw new UserError(`run name ${JSON.stringify(name)} is not usable as a folder name (expected letters, digits, "_", "-" and ".")`)
+      throw new UserError(
+        `run name ${JSON.stringify(name)} is not usable as a folder name (expected letters, digits, "_", "-" and ".")`,
+      )
     }
   }
 
@@ -38,26 +42,29 @@ export class RunFolder {
 
   /** What a run left here, as paths. */
   occupied(): string[] {
-    const folders = [this.metricsFolder, this.checkpoints].filter(path => existsSync(path) && readdirSync(path).length > 0)
+    const folders = [this.metricsFolder, this.checkpoints].filter(
+      path => existsSync(path) && readdirSync(path).length > 0,
+    )
     return existsSync(this.model) ? [...folders, this.model] : folders
   }
 
+  /** Removes what a run left here. */
   clear(): void {
     for (const path of this.occupied()) rmSync(path, { recursive: true })
   }
 
-  /** Throws unless the folder is free, or the mode says what to do with what is there. */
-  claim(mode: 'new' | 'resume' | 'overwrite'): void {
+  /** Throws unless the folder is free, or the mode says what to do with what is there. Changes nothing. */
+  check(mode: RunMode): void {
     const found = this.occupied()
-    if (found.length === 0) return
-    if (mode === 'overwrite') this.clear()
-    else if (mode === 'resume') this.checkSameRun()
-    else {
-      throw new UserError(
-        `${found.join(' and ')} ${found.length > 1 ? 'hold' : 'holds'} the output of another run: continue it with --resume, ` +
-          'replace it with --overwrite, or choose another folder with --out',
-      )
+    if (found.length === 0 || mode === 'overwrite') return
+    if (mode === 'resume') {
+      this.checkSameRun()
+      return
     }
+    throw new UserError(
+      `${found.join(' and ')} ${found.length > 1 ? 'hold' : 'holds'} the output of another run: continue it with --resume, ` +
+        'replace it with --overwrite, or choose another folder with --out',
+    )
   }
 
   /** One metrics folder serves one run at a time: --resume must not append to the CSV of a run of another name. */
@@ -66,7 +73,9 @@ export class RunFolder {
     if (!existsSync(path)) return
     const { run } = JSON.parse(readFileSync(path, 'utf8')) as { run?: string }
     if (run !== this.name) {
-      throw new UserError(`${this.metricsFolder} belongs to the run ${run}, not ${this.name}: say --name ${run}, or choose another folder with --out`)
+      throw new UserError(
+        `${this.metricsFolder} belongs to the run ${run}, not ${this.name}: say --name ${run}, or choose another folder with --out`,
+      )
     }
   }
 }
@@ -89,11 +98,8 @@ export function checkSameConfig(saved: Config, now: Config): void {
 
 function flatten(tree: unknown, prefix = ''): Record<string, string> {
   if (typeof tree !== 'object' || tree === null || Array.isArray(tree)) return { [prefix]: JSON.stringify(tree) }
-  return Object.assign({}, ...Object.entries(tree).map(([key, value]) => flatten(value, prefix ? `${prefix}.${key}` : key)))
-}
-
-/** The configuration a run wrote, as data; undefined before it wrote one. */
-export function readSavedConfig(run: RunFolder): unknown {
-  const path = run.metrics('config.yaml')
-  return existsSync(path) ? parse(readFileSync(path, 'utf8')) : undefined
+  return Object.assign(
+    {},
+    ...Object.entries(tree).map(([key, value]) => flatten(value, prefix ? `${prefix}.${key}` : key)),
+  )
 }

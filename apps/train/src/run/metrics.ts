@@ -27,7 +27,8 @@ export function readMetrics(path: string): MetricsRow[] {
 }
 
 function parse(text: string, path: string): { rows: MetricsRow[]; ends: number[] } {
-  if (!text.startsWith(HEADER)) throw new UserError(`${path} does not start with ${HEADER.trim()}: it is not a metrics file of this version`)
+  if (!text.startsWith(HEADER))
+    throw new UserError(`${path} does not start with ${HEADER.trim()}: it is not a metrics file of this version`)
   const rows: MetricsRow[] = []
   const ends: number[] = []
   let at = HEADER.length
@@ -42,7 +43,8 @@ function parse(text: string, path: string): { rows: MetricsRow[]; ends: number[]
       grad_norm: value('grad_norm'),
     }
     if (cells[COLUMNS.indexOf('val_loss')]) row.val_loss = value('val_loss')
-    if (cells.length !== COLUMNS.length || !Number.isInteger(row.step)) throw new UserError(`${path}: line ${rows.length + 2} is damaged: ${text.slice(at, end)}`)
+    if (cells.length !== COLUMNS.length || !Number.isInteger(row.step))
+      throw new UserError(`${path}: line ${rows.length + 2} is damaged: ${text.slice(at, end)}`)
     at = end + 1
     rows.push(row)
     ends.push(at)
@@ -67,11 +69,16 @@ export class MetricsFile {
         file.write(HEADER)
         return file
       }
-      if (!existsSync(path)) throw new UserError(`${path} is missing, but the run is at step ${afterStep}; restore it, or start again with --overwrite`)
+      if (!existsSync(path))
+        throw new UserError(
+          `${path} is missing, but the run is at step ${afterStep}; restore it, or start again with --overwrite`,
+        )
       const { rows, ends } = parse(readFileSync(path, 'utf8'), path)
       const kept = rows.filter(row => row.step <= afterStep)
       if (kept.length !== afterStep) {
-        throw new UserError(`${path} holds ${kept.length} rows up to step ${afterStep}, where the checkpoint is; restore it, or start again with --overwrite`)
+        throw new UserError(
+          `${path} holds ${kept.length} rows up to step ${afterStep}, where the checkpoint is; restore it, or start again with --overwrite`,
+        )
       }
       const descriptor = openSync(path, 'r+')
       ftruncateSync(descriptor, ends[afterStep - 1])

@@ -1,0 +1,76 @@
+// Replays a step whose loss or gradient was not finite, in a checking mode, and names where it began.
+
+import { backward, createDevice, type Device, scope } from '@ditkit/core'
+import type { DiT } from '@ditkit/dit-model'
+import { buildModel } from '../model/build'
+import type { Session } from '../training/session'
+import { FiniteChecks } from './finite-backend'
+
+/**
+ * One clause on the first non-finite tensor of a step (counted from 0): an image, a weight, or the result of an op, with
+ * the module it ran in. The optimizer skipped the step, so the weights are those it met, or one or two steps newer.
+ */
+export async function explainNonFinite(session: Session, step: number): Promise<string> {
+  const { dataset, batches } = session
+  for (const { images } of batches.ofStep(step)) {
+    const at = images.findIndex(value => !Number.isFinite(value))
+    if (at >= 0)
+      return `image ${Math.floor(at / (dataset.channels * dataset.size ** 2))} of the batch holds ${images[at]}`
+  }
+  const weights = await session.model.stateDict()
+  for (const [name, { data }] of Object.entries(weights)) {
+    const bad = data.find((value: number) => !Number.isFinite(value))
+    if (bad !== undefined) return `weight ${name} holds ${bad}`
+  }
+  const checks = new FiniteChecks(session.device.backend)
+  const device = createDevice(checks.backend)
+  const model = buildModel(device, session.keys.init, session.config, dataset)
+  await model.loadStateDict(weights)
+  checks.where = trackModules(model)
+  checks.recording = true
+  replay({ ...session, device, model }, step)
+  checks.recording = false
+  const found = await checks.first()
+  model.dispose()
+  return found
+    ? `the first tensor that is not finite is ${found}`
+    : 'every tensor is finite, so the gradient norm itself overflows'
+}
+
+function replay(
+  { batches, dataset, device, model, objective }: Session & { device: Device; model: DiT },
+  step: number,
+): void {
+  for (const { images, labels, key } of batches.ofStep(step)) {
+    scope(() => {
+      const batch = device.tensor(images, [batches.microSize, dataset.channels, dataset.size, dataset.size])
+      backward(objective.loss(model, batch, dataset.classes.length > 0 ? labels : undefined, key))
+    })
+  }
+}
+
+/** Wraps every module's forward, so that the returned function can say which module runs. */
+function trackModules(model: DiT): () => string {
+  const running: string[] = []
+  let forwardDone = false
+  for (const [name, module] of model.namedModules()) {
+    const target = module as unknown as { forward?: (...args: unknown[]) => unknown }
+    const original = target.forward
+    if (!original) continue
+    // Not enumerable: a module's own fields are its weights.
+    Object.defineProperty(target, 'forward', {
+      value: (...args: unknown[]) => {
+        forwardDone = false
+        running.push(name || 'the model')
+        try {
+          return original.apply(module, args)
+        } finally {
+          running.pop()
+          forwardDone = running.length === 0
+        }
+      },
+    })
+  }
+  return () =>
+    running.length > 0 ? `in ${running.at(-1)}` : forwardDone ? 'after the model’s forward pass' : 'before the model'
+}

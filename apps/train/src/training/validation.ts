@@ -1,0 +1,35 @@
+// val_loss: the training loss on held-out images, always with the same noise and times, without label dropout.
+
+import { type Device, noGrad, type RngKey, scope } from '@ditkit/core'
+import type { DiT } from '@ditkit/dit-model'
+import type { Dataset } from '../data/dataset'
+import type { Objective } from '../objective/objective'
+
+const BATCH = 128
+
+/** Enqueues the loss over all validation images; resolves to their mean once the device has computed it. */
+export async function validationLoss(
+  device: Device,
+  model: DiT,
+  objective: Objective,
+  dataset: Dataset,
+  key: RngKey,
+): Promise<number> {
+  const { validation, channels, size, classes } = dataset
+  const parts: Promise<number>[] = []
+  model.eval()
+  for (let start = 0; start < validation.count; start += BATCH) {
+    const count = Math.min(BATCH, validation.count - start)
+    const { images, labels } = validation.read(Array.from({ length: count }, (_, i) => start + i))
+    const part = scope(() =>
+      noGrad(() => {
+        const batch = device.tensor(images, [count, channels, size, size])
+        return objective.loss(model, batch, classes.length > 0 ? labels : undefined, key.foldIn(start)).item()
+      }).then(loss => loss * count),
+    )
+    parts.push(part)
+  }
+  model.train()
+  const sums = await Promise.all(parts)
+  return sums.reduce((a, b) => a + b, 0) / validation.count
+}
