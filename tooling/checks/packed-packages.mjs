@@ -8,6 +8,7 @@ import { gunzipSync } from 'node:zlib'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import ts from 'typescript'
+import { withLock } from '../setup/lock.mjs'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const work = join(root, '.cache', 'packed')
@@ -148,8 +149,9 @@ async function main() {
   return `checked ${packed.length} packages, ${entries.length} entries`
 }
 
+mkdirSync(dirname(work), { recursive: true })
 try {
-  const done = await main()
+  const done = await withLock(`${work}.lock`, main)
   for (const problem of problems) console.error(problem)
   if (problems.length) process.exitCode = 1
   else console.log(done)

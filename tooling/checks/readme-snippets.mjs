@@ -90,7 +90,6 @@ export function execute(program, folder) {
 
 /** Makes a folder in which every ditkit package can be imported. @param {string} folder */
 function prepare(folder) {
-  rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
   for (const name of readdirSync(join(root, 'packages'))) {
@@ -109,14 +108,20 @@ function readmes() {
   return [join(root, 'README.md'), ...inGroups].filter(path => existsSync(path))
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const folder = join(root, '.cache', 'readme')
+function main() {
+  const folder = join(root, '.cache', `readme-${process.pid}`)
   prepare(folder)
-  const programs = readmes().flatMap(path => programsOf(relative(root, path), readFileSync(path, 'utf8')))
-  const problems = typeCheck(programs, folder)
-  const runnable = programs.filter(program => program.run)
-  if (problems.length === 0) for (const program of runnable) problems.push(...execute(program, folder))
-  for (const problem of problems) console.error(problem)
-  if (problems.length) process.exit(1)
-  console.log(`checked ${programs.length} programs, ran ${runnable.length}`)
+  try {
+    const programs = readmes().flatMap(path => programsOf(relative(root, path), readFileSync(path, 'utf8')))
+    const problems = typeCheck(programs, folder)
+    const runnable = programs.filter(program => program.run)
+    if (problems.length === 0) for (const program of runnable) problems.push(...execute(program, folder))
+    for (const problem of problems) console.error(problem)
+    if (problems.length) process.exitCode = 1
+    else console.log(`checked ${programs.length} programs, ran ${runnable.length}`)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) main()
