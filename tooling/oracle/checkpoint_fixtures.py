@@ -163,6 +163,21 @@ def main(folder):
         }
     )
 
+    parameter, tensor = torch.nn.Parameter(torch.ones(2)), torch.arange(3.0)
+    parameter.note, tensor.note = "a", "b"
+    attributes = {"parameter": parameter, "tensor": tensor, "alias": tensor}
+    torch.save(attributes, at("attributes.pt"))
+    expected["attributes.pt"] = expected_of(attributes)
+    torch.save(
+        {
+            "sparse": torch.eye(2).to_sparse(),
+            "meta": torch.empty(2, device="meta"),
+            "quantized": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+        },
+        at("other-layouts.pt"),
+    )
+    torch.save(every["c64"].conj(), at("conjugated.pt"))
+
     torch.save(every["f32"], at("bare-tensor.pt"))
     torch.save({"w": every["f32"]}, at("legacy.pt"), _use_new_zipfile_serialization=False)
 

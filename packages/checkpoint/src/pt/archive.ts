@@ -1,6 +1,6 @@
 // The zip that torch.save writes: where each stored record lies, found through the central directory alone, so that a
 // record can be read without touching the others. Zip64 included.
-import { Reader, ZipReader } from '@zip.js/zip.js'
+import { type Reader, ZipReader } from '@zip.js/zip.js/lib/zip-core-reader.js'
 import { CheckpointError, quote, reasonOf } from '../errors'
 import { readExactly, type Source } from '../source'
 
@@ -81,7 +81,7 @@ async function requireZip(source: Source): Promise<void> {
 async function listRecords(source: Source): Promise<Map<string, ZipRecord>> {
   const file = source.name
   const records = new Map<string, ZipRecord>()
-  const zip = new ZipReader(new SourceReader(source), { useWebWorkers: false })
+  const zip = new ZipReader(directoryReader(source))
   try {
     for await (const entry of zip.getEntriesGenerator()) {
       if (entry.directory) continue
@@ -116,19 +116,19 @@ function findRoot(names: readonly string[], file?: string): string {
   throw new CheckpointError(`${found}: it was not written by torch.save`, { file })
 }
 
-// What zip.js asks for is small: the end of the file and its directory.
-class SourceReader extends Reader<Source> {
-  constructor(private readonly source: Source) {
-    super(source)
-    this.size = source.size
+// What zip.js asks for is small: the end of the file and its directory. It takes any object with these two members;
+// its Reader class would bring the whole library (web workers, inflate) into a browser's bundle.
+function directoryReader(source: Source): Reader<Source> {
+  const reader = {
+    size: source.size,
+    async readUint8Array(offset: number, length: number): Promise<Uint8Array> {
+      const within = Math.min(length, source.size - offset)
+      if (within > MAX_DIRECTORY_BYTES) {
+        const limit = `zip directory takes ${within} bytes, expected at most ${MAX_DIRECTORY_BYTES}`
+        throw new CheckpointError(`${limit}: it is damaged, or no checkpoint`, { file: source.name })
+      }
+      return readExactly(source, offset, within, 'zip directory')
+    },
   }
-
-  override async readUint8Array(offset: number, length: number): Promise<Uint8Array> {
-    const within = Math.min(length, this.source.size - offset)
-    if (within > MAX_DIRECTORY_BYTES) {
-      const limit = `zip directory takes ${within} bytes, expected at most ${MAX_DIRECTORY_BYTES}`
-      throw new CheckpointError(`${limit}: it is damaged, or no checkpoint`, { file: this.source.name })
-    }
-    return readExactly(this.source, offset, within, 'zip directory')
-  }
+  return reader as unknown as Reader<Source>
 }

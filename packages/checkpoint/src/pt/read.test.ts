@@ -149,7 +149,7 @@ describe('a facebookresearch/DiT training checkpoint', () => {
     expectTensor(moment, want.moment!, moment.data)
   })
 
-  test('its argparse.Namespace is inert, and a Parameter is a tensor that requires a gradient', async () => {
+  test('its argparse.Namespace is inert, and a Parameter is a tensor', async () => {
     const tree = await open('dit-checkpoint.pt')
     expect((tree.get('args') as PtObject).state).toEqual(
       new Map<string, unknown>([
@@ -161,11 +161,30 @@ describe('a facebookresearch/DiT training checkpoint', () => {
   })
 })
 
+test('Parameters and tensors with Python attributes, and shared ones, are tensors', async () => {
+  const tensors = stateDict(await open('attributes.pt'))
+  expect([...tensors.keys()]).toEqual(['parameter', 'tensor', 'alias'])
+  for (const [name, tensor] of tensors)
+    expectTensor(await tensor.read(), expected['attributes.pt']![name]!, (await tensor.read()).data)
+  expect(tensors.get('alias')).toBe(tensors.get('tensor'))
+})
+
+test('what is no plain strided tensor stays an inert record', async () => {
+  const tree = await open('other-layouts.pt')
+  expect((tree.get('sparse') as PtObject).className).toBe('torch._utils._rebuild_sparse_tensor')
+  expect((tree.get('meta') as PtObject).className).toBe('torch._utils._rebuild_meta_tensor_no_storage')
+  expect((tree.get('quantized') as PtObject).className).toBe('torch._utils._rebuild_qtensor')
+})
+
+test('a lazily conjugated tensor is refused with the way out', async () => {
+  await expect(parsePt(fixtureBytes('conjugated.pt'))).rejects.toThrow(/lazily conjugated.*resolve_conj\(\)/)
+})
+
 describe('stateDict names what is there instead', () => {
   test.each([
     [['nope'], /no "nope" in the file: it is a dict of 5: "model", "ema", "opt", "args", "parameter"/],
     [['opt'], /expected a dict of tensors at the file > "opt": it is a dict of 2: "state", "param_groups"/],
-    [['args'], /expected a dict of tensors at the file > "args": it is a PtObject/],
+    [['args'], /expected a dict of tensors at the file > "args": it is a argparse\.Namespace/],
     [['model', '0.bias', 'x'], /no "x" in the file > "model" > "0.bias": it is a PtTensor/],
   ])('%j', async (path, message) => {
     const tree = await open('dit-checkpoint.pt')

@@ -4,11 +4,12 @@ import { CheckpointError, quote } from '../errors'
 import type { PtArchive } from './archive'
 import { describe, isTuple, PtClass, type PtValue } from './values'
 
-const UNTYPED = new Set(['torch.storage.UntypedStorage', 'torch.UntypedStorage'])
+// Also UntypedStorage, where the tensor says its dtype, and those of quantized tensors, which stay inert.
+const STORAGE_CLASS = /^torch\.(storage\.)?\w+Storage$/
 
 /** One storage record. Tensors read ranges of it. */
 export class PtStorage {
-  /** dtype of its elements; undefined for an untyped one, where the tensor says it. */
+  /** dtype of its elements; undefined for an untyped or quantized one. */
   readonly dtype?: DType
   /** Name of its record below `data/`. */
   readonly key: string
@@ -50,8 +51,8 @@ export function storageFromId(id: PtValue, archive: PtArchive, bigEndian: boolea
   if (!(cls instanceof PtClass) || typeof key !== 'string' || typeof count !== 'number' || count < 0)
     throw new CheckpointError(`data.pkl has a malformed storage id: ${id.map(describe).join(', ')}`, { file })
   const dtype = dtypeFromStorage(cls.className)
-  if (dtype === undefined && !UNTYPED.has(cls.className))
-    throw new CheckpointError(`storage class ${quote(cls.className)} is not supported`, { file })
+  if (!STORAGE_CLASS.test(cls.className))
+    throw new CheckpointError(`data.pkl names ${quote(cls.className)} as a storage class`, { file })
   const bytes = archive.size(`data/${key}`)
   if (bytes === undefined)
     throw new CheckpointError(`data.pkl refers to record ${quote(`data/${key}`)}, which is missing`, { file })

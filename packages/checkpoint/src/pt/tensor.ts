@@ -18,7 +18,6 @@ export interface TensorWindow {
 export class PtTensor implements LazyTensor {
   readonly shape: readonly number[]
   readonly dtype: DType
-  readonly requiresGrad: boolean
   /** Strides in the file, in elements. */
   readonly strides: readonly number[]
   /** First element within the storage. */
@@ -27,7 +26,7 @@ export class PtTensor implements LazyTensor {
   readonly storage: PtStorage
 
   /** Throws a CheckpointError when the window leaves the storage. */
-  constructor(storage: PtStorage, dtype: DType, window: TensorWindow, requiresGrad: boolean) {
+  constructor(storage: PtStorage, dtype: DType, window: TensorWindow) {
     const { shape, strides, offset } = window
     checkWindow(storage, dtype, window)
     this.storage = storage
@@ -35,7 +34,6 @@ export class PtTensor implements LazyTensor {
     this.shape = shape
     this.strides = strides
     this.storageOffset = offset
-    this.requiresGrad = requiresGrad
   }
 
   async read(): Promise<TensorRecord> {

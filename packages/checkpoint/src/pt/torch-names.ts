@@ -37,7 +37,7 @@ export function torchHost(persistent: PickleHost['persistent'], file?: string): 
 }
 
 function rebuildTensor(
-  [storage, offset, size, stride, requiresGrad]: readonly PtValue[],
+  [storage, offset, size, stride]: readonly PtValue[],
   dtypeName: PtValue | undefined,
   metadata: PtValue | undefined,
   file?: string,
@@ -55,7 +55,7 @@ function rebuildTensor(
     const way = 'call resolve_conj() and resolve_neg() before saving'
     throw new CheckpointError(`storage ${storage.key} holds a lazily conjugated or negated tensor: ${way}`, { file })
   }
-  return new PtTensor(storage, dtype, { offset, shape, strides }, requiresGrad === true)
+  return new PtTensor(storage, dtype, { offset, shape, strides })
 }
 
 const storageDType = (storage: PtValue | undefined): DType | undefined =>

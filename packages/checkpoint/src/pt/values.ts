@@ -62,6 +62,7 @@ export function isTuple(value: PtValue): value is readonly PtValue[] {
 export function describe(value: PtValue | undefined): string {
   if (value === null) return 'None'
   if (Array.isArray(value)) return `${Object.isFrozen(value) ? 'a tuple' : 'a list'} of ${value.length}`
+  if (value instanceof PtClass || value instanceof PtObject) return `a ${value.className.slice(0, 80)}`
   if (typeof value === 'object') return `a ${value.constructor.name}`
   if (typeof value === 'string') return `the string ${JSON.stringify(value.slice(0, 40))}`
   return `the ${typeof value} ${String(value).slice(0, 40)}`

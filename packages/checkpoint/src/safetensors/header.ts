@@ -7,6 +7,9 @@ import { byteCount, MAX_RANK } from '../tensor-record'
 /** Largest header accepted, in bytes: the limit of the reference implementation. */
 export const MAX_HEADER_BYTES = 100_000_000
 
+// The largest models have some ten thousand tensors; a hostile header could name ten million pieces of metadata.
+const MAX_MEMBERS = 1_000_000
+
 /** One tensor of a header; `begin` and `end` count bytes from the end of the header. */
 export interface HeaderEntry {
   readonly shape: readonly number[]
@@ -36,7 +39,10 @@ export function parseHeader(text: string, dataBytes: number, file?: string): Hea
       throw new CheckpointError(`safetensors header names ${quote(name)} twice: the file is damaged`, { file })
     if (name === '__metadata__') {
       hasMetadata = true
-      json.object(key => metadata.set(key, json.string()))
+      json.object(key => {
+        if (metadata.has(key)) throw new CheckpointError(`safetensors metadata gives ${quote(key)} twice`, { file })
+        metadata.set(key, json.string())
+      })
     } else {
       entries.set(name, parseEntry(json, name, file))
     }
@@ -97,6 +103,10 @@ function checkLayout(entries: Map<string, HeaderEntry>, dataBytes: number, file?
   }
 }
 
+// Escapes, and the control characters that JSON forbids.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const NEEDS_PARSING = /[\\\u0000-\u001f]/
+
 // A JSON reader for string -> string, string -> object and integer lists only; never recursive.
 class HeaderScanner {
   private at = 0
@@ -110,7 +120,9 @@ class HeaderScanner {
   object(member: (key: string) => void): void {
     this.expect('{')
     if (this.accept('}')) return
+    let members = 0
     do {
+      if (++members > MAX_MEMBERS) this.fail(`at most ${MAX_MEMBERS} members`)
       const key = this.string()
       this.expect(':')
       member(key)
@@ -135,20 +147,26 @@ class HeaderScanner {
     this.space()
     const start = this.at
     if (this.text[start] !== '"') this.fail('a string')
-    let end = start + 1
-    for (;;) {
-      const char = this.text[end]
-      if (char === undefined) this.fail('the end of a string')
-      if (char === '"') break
-      end += char === '\\' ? 2 : 1
-    }
+    let end = start
+    do end = this.text.indexOf('"', end + 1)
+    while (end > 0 && this.isEscaped(end))
+    if (end < 0) this.fail('the end of a string')
     this.at = end + 1
+    const inner = this.text.slice(start + 1, end)
+    if (!NEEDS_PARSING.test(inner)) return inner
     try {
-      return JSON.parse(this.text.slice(start, end + 1)) as string
+      return JSON.parse(`"${inner}"`) as string
     } catch {
       this.at = start
       return this.fail('a valid JSON string')
     }
+  }
+
+  // A quote ends a string unless an odd number of backslashes stands before it.
+  private isEscaped(at: number): boolean {
+    let backslashes = 0
+    while (this.text[at - 1 - backslashes] === '\\') backslashes++
+    return backslashes % 2 === 1
   }
 
   end(): void {

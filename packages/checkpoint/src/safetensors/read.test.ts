@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { expected, expectTensor, fixtureBytes } from '../../test/fixtures'
 import { CheckpointError } from '../errors'
@@ -112,6 +113,12 @@ describe('malformed and hostile files are refused with the reason', () => {
     ['bad escape', fileWith('{"a\\x":1}'), /valid JSON string/],
     ['duplicate name', fileWith(`{"a":${entry('[1]', '[0,4]')},"\\u0061":${entry('[1]', '[0,4]')}}`, 4), /"a" twice/],
     ['duplicate metadata', fileWith('{"__metadata__":{},"__metadata__":{}}'), /"__metadata__" twice/],
+    ['metadata key twice', fileWith('{"__metadata__":{"a":"1","a":"2"}}'), /metadata gives "a" twice/],
+    [
+      'too many names',
+      fileWith(`{"__metadata__":{${Array.from({ length: 1_000_001 }, (_, i) => `"${i}":""`).join(',')}}}`),
+      /at most 1000000 members/,
+    ],
     ['metadata not text', fileWith('{"__metadata__":{"a":1}}'), /expected a string/],
     ['unknown dtype', fileWith(`{"a":${entry('[1]', '[0,4]', 'F31')}}`, 4), /tensor "a": dtype "F31" is not supported/],
     ['negative shape', fileWith(`{"a":${entry('[-1]', '[0,4]')}}`, 4), /non-negative integer/],
@@ -153,6 +160,20 @@ describe('malformed and hostile files are refused with the reason', () => {
   test('every truncation of a good file', async () => {
     for (let length = 0; length < bytes.length; length += 7)
       await expect(parseSafetensors(bytes.subarray(0, length))).rejects.toThrow(CheckpointError)
+  })
+
+  test('mutations of a good file are read or refused, and do nothing else', async () => {
+    const change = fc.tuple(fc.nat(bytes.length - 1), fc.integer({ min: 0, max: 255 }))
+    await fc.assert(
+      fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 8 }), async changes => {
+        const mutated = bytes.slice()
+        for (const [at, value] of changes) mutated[at] = value
+        await parseSafetensors(mutated).catch(error => {
+          if (!(error instanceof CheckpointError)) throw error
+        })
+      }),
+      { numRuns: 2000 },
+    )
   })
 
   test('a source that ends early is noticed', async () => {
