@@ -122,6 +122,34 @@ class Product {
 
   bool reads_a_in_place() const { return args_.a_col == 1; }
 
+  // Some rows of a, for some steps of k, as register tiles of nearly equal height: a last tile of one row would run at
+  // a fraction of the speed.
+  struct LeftBlock {
+    const float* data;
+    int64_t rows, tiles;
+    int64_t row;  // distance between rows in place, or 0 when packed
+
+    int64_t top(int64_t t) const { return rows * t / tiles; }
+    int height(int64_t t) const { return static_cast<int>(top(t + 1) - top(t)); }
+  };
+
+  LeftBlock left_block(const GemmArgs& args, int64_t row, int64_t rows, int tiles, int64_t first, int64_t steps,
+                       float* packed) const {
+    const float* a = args.a + row * args.a_row + first * args.a_col;
+    if (reads_a_in_place()) return {a, rows, tiles, args.a_row};
+    kernels_.pack_a(a, args.a_row, args.a_col, rows, tiles, steps, packed);
+    return {packed, rows, tiles, 0};
+  }
+
+  void multiply(const LeftBlock& a, int64_t t, int columns, int64_t steps, const float* b, int64_t b_row, float* c,
+                int64_t c_row, bool accumulate) const {
+    if (reads_a_in_place()) {
+      kernels_.tile_rows(a.height(t), columns, steps, a.data + a.top(t) * a.row, a.row, b, b_row, c, c_row, accumulate);
+    } else {
+      kernels_.tile_packed(a.height(t), columns, steps, a.data + a.top(t) * steps, b, b_row, c, c_row, accumulate);
+    }
+  }
+
   // Floats of scratch that block() needs.
   int64_t block_floats(int64_t rows, int64_t panels) const {
     const int64_t a = reads_a_in_place() ? 0 : rows * plan_.k_block;
@@ -132,35 +160,27 @@ class Product {
   // Computes rows [row, row + rows) of panels [begin, end) of c.
   void block(const GemmArgs& args, const Panels& b, int64_t row, int64_t rows, int64_t begin, int64_t end,
              float* scratch) const {
-    const int64_t tiles = ceil_div(rows, kernels_.rows);
+    const int tiles = static_cast<int>(ceil_div(rows, kernels_.rows));
     float* const sums = scratch;
     const bool one_visit = args.k <= plan_.k_block;
     float* const packed_a = scratch + (one_visit ? 1 : tiles * (end - begin)) * tile_floats_;
     int64_t first = 0;
     do {
       const int64_t last = std::min(args.k, first + plan_.k_block), steps = last - first;
-      for (int64_t t = 0; t < tiles; ++t) {
-        // Heights differ by at most one: a last tile of one row would run at a fraction of the speed.
-        const int64_t top = rows * t / tiles;
-        const int height = static_cast<int>(rows * (t + 1) / tiles - top);
-        const float* a = args.a + (row + top) * args.a_row + first * args.a_col;
-        if (!reads_a_in_place()) kernels_.pack_a(a, args.a_row, args.a_col, height, steps, packed_a);
+      const LeftBlock a = left_block(args, row, rows, tiles, first, steps, packed_a);
+      for (int t = 0; t < tiles; ++t) {
+        const int64_t top = a.top(t);
         for (int64_t j = begin; j < end; ++j) {
           const int64_t column = j * kernels_.columns;
           const int columns = static_cast<int>(std::min<int64_t>(kernels_.columns, args.n - column));
-          const float* right = b.data + j * b.panel + first * b.row;
           const bool in_place = plain_ && columns == kernels_.columns;
           float* out = in_place    ? args.c + (row + top) * args.c_row + column
                        : one_visit ? sums
                                    : sums + (t * (end - begin) + j - begin) * tile_floats_;
           const int64_t out_row = in_place ? args.c_row : kernels_.columns;
           const bool accumulate = first > 0 || (in_place && args.beta == 1.0f);
-          if (reads_a_in_place()) {
-            kernels_.tile_rows(height, columns, steps, a, args.a_row, right, b.row, out, out_row, accumulate);
-          } else {
-            kernels_.tile_packed(height, columns, steps, packed_a, right, b.row, out, out_row, accumulate);
-          }
-          if (!in_place && last == args.k) kernels_.epilogue(args, out, out_row, row + top, column, height, columns);
+          multiply(a, t, columns, steps, b.data + j * b.panel + first * b.row, b.row, out, out_row, accumulate);
+          if (!in_place && last == args.k) kernels_.epilogue(args, out, out_row, row + top, column, a.height(t), columns);
         }
       }
       first = last;
@@ -216,7 +236,7 @@ class Product {
   void run_split(const GemmArgs& args, const float* packed) {
     const int64_t width = panels_ * kernels_.columns;
     const int64_t part_floats = args.m * width;
-    const int64_t a_floats = reads_a_in_place() ? 0 : whole_lines(kernels_.rows * plan_.k_block);
+    const int64_t a_floats = reads_a_in_place() ? 0 : whole_lines(plan_.row_block * plan_.k_block);
     const int64_t floats = whole_lines(a_floats + (packed != nullptr ? 0 : plan_.k_block * width));
     float* const scratch = workspace_.get(kPerThread, floats * pool_.threads());
     float* const parts = workspace_.get(kParts, part_floats * plan_.splits);
@@ -250,19 +270,14 @@ class Product {
   // One range of k for all of c, into (or onto) `out`.
   void part(const GemmArgs& args, const Panels& b, int64_t first, int64_t steps, float* out, int64_t width,
             bool accumulate, float* packed_a) const {
-    const int64_t tiles = ceil_div(args.m, kernels_.rows);
-    for (int64_t t = 0; t < tiles; ++t) {
-      const int64_t top = args.m * t / tiles;
-      const int height = static_cast<int>(args.m * (t + 1) / tiles - top);
-      const float* a = args.a + top * args.a_row + first * args.a_col;
-      if (!reads_a_in_place()) kernels_.pack_a(a, args.a_row, args.a_col, height, steps, packed_a);
-      for (int64_t j = 0; j < panels_; ++j) {
-        const float* right = b.data + j * b.panel;
-        float* c = out + top * width + j * kernels_.columns;
-        if (reads_a_in_place()) {
-          kernels_.tile_rows(height, kernels_.columns, steps, a, args.a_row, right, b.row, c, width, accumulate);
-        } else {
-          kernels_.tile_packed(height, kernels_.columns, steps, packed_a, right, b.row, c, width, accumulate);
+    for (int64_t row = 0; row < args.m; row += plan_.row_block) {
+      const int64_t rows = std::min(plan_.row_block, args.m - row);
+      const int tiles = static_cast<int>(ceil_div(rows, kernels_.rows));
+      const LeftBlock a = left_block(args, row, rows, tiles, first, steps, packed_a);
+      for (int t = 0; t < tiles; ++t) {
+        for (int64_t j = 0; j < panels_; ++j) {
+          multiply(a, t, kernels_.columns, steps, b.data + j * b.panel, b.row,
+                   out + (row + a.top(t)) * width + j * kernels_.columns, width, accumulate);
         }
       }
     }

@@ -21,8 +21,9 @@ struct GemmKernels {
   void (*tile_rows)(int rows, int columns, int64_t k, const float* a, int64_t a_row, const float* b, int64_t b_row,
                     float* c, int64_t c_row, bool accumulate);
 
-  // out[p * rows + i] = a(i, p)
-  void (*pack_a)(const float* a, int64_t a_row, int64_t a_col, int rows, int64_t k, float* out);
+  // Packs a block of a as `tiles` register tiles; tile t has rows [rows * t / tiles, rows * (t + 1) / tiles), so that
+  // heights differ by at most one, and lies at out + k * its first row, in steps of k of as many floats as it has rows.
+  void (*pack_a)(const float* a, int64_t a_row, int64_t a_col, int64_t rows, int tiles, int64_t k, float* out);
   // out[p * columns + j] = b(p, j) for one panel of up to `columns` columns; missing columns become 0.
   void (*pack_b)(const float* b, int64_t b_row, int64_t b_col, int64_t k, int columns, float* out);
 
