@@ -122,6 +122,11 @@ class Product {
 
   bool reads_a_in_place() const { return args_.a_col == 1; }
 
+  // Packing b pays when many tiles of rows read it, not when few do.
+  bool reads_b_in_place() const {
+    return args_.b_col == 1 && args_.n % kernels_.columns == 0 && args_.m <= kMaxTilesOnPlainB * kernels_.rows;
+  }
+
   // Some rows of a, for some steps of k, as register tiles of nearly equal height: a last tile of one row would run at
   // a fraction of the speed.
   struct LeftBlock {
@@ -188,7 +193,8 @@ class Product {
   }
 
   void run_whole(const float* packed) {
-    const int64_t b_floats = packed != nullptr ? 0 : panels_ * args_.k * kernels_.columns;
+    const bool packs_b = packed == nullptr && !reads_b_in_place();
+    const int64_t b_floats = packs_b ? panels_ * args_.k * kernels_.columns : 0;
     const int64_t rows = std::min(args_.m, plan_.row_block);
     const int64_t floats = whole_lines(b_floats + block_floats(rows, panels_));
     const int64_t tasks = ceil_div(batches_, plan_.batches_per_task);
@@ -200,12 +206,14 @@ class Product {
       const float* in_own = nullptr;
       for (int64_t batch = first; batch < last; ++batch) {
         const GemmArgs args = at_batch(batch);
-        if (packed == nullptr && args.b != in_own) {
+        if (packs_b && args.b != in_own) {
           pack_panels(kernels_, args.b, args.b_row, args.b_col, args.n, 0, args.k, 0, panels_, own,
                       args.k * kernels_.columns);
           in_own = args.b;
         }
-        const Panels b = packed_panels(packed != nullptr ? packed : own);
+        const Panels b = packs_b             ? packed_panels(own)
+                         : packed != nullptr ? packed_panels(packed)
+                                             : Panels{args.b, kernels_.columns, args.b_row};
         for (int64_t row = 0; row < args.m; row += plan_.row_block) {
           block(args, b, row, std::min(plan_.row_block, args.m - row), 0, panels_, own + b_floats);
         }
@@ -237,7 +245,8 @@ class Product {
     const int64_t width = panels_ * kernels_.columns;
     const int64_t part_floats = args.m * width;
     const int64_t a_floats = reads_a_in_place() ? 0 : whole_lines(plan_.row_block * plan_.k_block);
-    const int64_t floats = whole_lines(a_floats + (packed != nullptr ? 0 : plan_.k_block * width));
+    const bool packs_b = packed == nullptr && !reads_b_in_place();
+    const int64_t floats = whole_lines(a_floats + (packs_b ? plan_.k_block * width : 0));
     float* const scratch = workspace_.get(kPerThread, floats * pool_.threads());
     float* const parts = workspace_.get(kParts, part_floats * plan_.splits);
     pool_.run(plan_.splits, [&](int64_t split, int thread) {
@@ -245,8 +254,12 @@ class Product {
       const int64_t begin = args.k * split / plan_.splits, end = args.k * (split + 1) / plan_.splits;
       for (int64_t first = begin; first < end; first += plan_.k_block) {
         const int64_t last = std::min(end, first + plan_.k_block), steps = last - first;
-        Panels b{packed + first * kernels_.columns, args.k * kernels_.columns, kernels_.columns};
-        if (packed == nullptr) {
+        Panels b;
+        if (packed != nullptr) {
+          b = {packed + first * kernels_.columns, args.k * kernels_.columns, kernels_.columns};
+        } else if (!packs_b) {
+          b = {args.b + first * args.b_row, kernels_.columns, args.b_row};
+        } else {
           b = {own + a_floats, steps * kernels_.columns, kernels_.columns};
           pack_panels(kernels_, args.b, args.b_row, args.b_col, args.n, first, last, 0, panels_, own + a_floats,
                       b.panel);
@@ -282,6 +295,8 @@ class Product {
       }
     }
   }
+
+  static constexpr int64_t kMaxTilesOnPlainB = 8;
 
   const GemmArgs args_;
   ThreadPool& pool_;

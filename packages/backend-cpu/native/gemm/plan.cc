@@ -15,7 +15,7 @@ constexpr int64_t kMaxStepsOfK = 384;
 constexpr int64_t kMaxFloatsOfB = int64_t{1} << 18;
 // Floats of b that one task may pack for itself.
 constexpr int64_t kMaxOwnFloatsOfB = int64_t{1} << 18;
-constexpr int64_t kTargetTasks = 32;
+constexpr int64_t kTargetTasks = 16;
 constexpr int64_t kMinTaskProducts = int64_t{1} << 18;
 
 }  // namespace
@@ -30,7 +30,7 @@ GemmPlan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, int tile_ro
   plan.panel_block = std::max<int64_t>(1, std::min(panels, kMaxFloatsOfB / (plan.k_block * tile_columns)));
   plan.panel_block = ceil_div(panels, ceil_div(panels, plan.panel_block));
   const int64_t column_blocks = ceil_div(panels, plan.panel_block);
-  plan.row_block = tile_rows * std::clamp<int64_t>(tiles * column_blocks / kTargetTasks, 2, 8);
+  plan.row_block = tile_rows * std::clamp<int64_t>(tiles * column_blocks / kTargetTasks, 4, 16);
   plan.batches_per_task = 1;
   plan.splits = 1;
 
