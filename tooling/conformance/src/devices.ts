@@ -1,0 +1,30 @@
+// The devices under test. An op or an option works when it works on all of them.
+
+import { cpu, describeCpu } from '@ditkit/backend-cpu'
+import { type Device, reference } from '@ditkit/core'
+
+export interface TestDevice {
+  readonly name: string
+  readonly open: () => Promise<Device>
+  /** Why it cannot be tested here. */
+  readonly skipped?: string
+}
+
+export function testDevices(): TestDevice[] {
+  return [
+    { name: 'reference f64', open: () => reference({ dtype: 'f64' }) },
+    { name: 'reference f32', open: () => reference({ dtype: 'f32' }) },
+    ...cpuDevices(),
+  ]
+}
+
+/** The CPU device under every instruction set that kernels are built for on this architecture. */
+function cpuDevices(): TestDevice[] {
+  const { isas, problem } = describeCpu()
+  const built = process.arch === 'arm64' ? (['neon'] as const) : (['baseline', 'avx2', 'avx512'] as const)
+  return built.map(isa => ({
+    name: `cpu ${isa}`,
+    open: () => cpu({ isa }),
+    skipped: problem ?? (isas.includes(isa) ? undefined : `this machine has no ${isa}`),
+  }))
+}
