@@ -2,6 +2,7 @@
 
 import type { Backend } from './backend'
 import { type DType, type FloatDType, type HostArray, isFloat } from './dtype'
+import { rememberValues } from './host-values'
 import { unscoped } from './scope'
 import { checkShape, showShape, sizeOf } from './shape'
 import { Storage } from './storage'
@@ -58,6 +59,7 @@ export class Device {
     if (size > 0) {
       const host = hostBytes(data, dtype)
       this.backend.write(tensor.storage, 0, new Uint8Array(host.buffer, host.byteOffset, host.byteLength))
+      if (host instanceof Int32Array) rememberValues(tensor.storage, host)
     }
     if (options.requiresGrad) tensor.requiresGrad = true
     return tensor

@@ -2,6 +2,7 @@
 
 import './registration'
 
+export * from './attention'
 export { type CustomBackward, type CustomForward, type CustomOp, customOp } from './autograd/custom-op'
 export { backward, grad } from './autograd/engine'
 export { enableGrad, isGradEnabled, noGrad } from './autograd/mode'

@@ -33,12 +33,17 @@ export interface AttentionProblem {
   readonly dtype: DType
   readonly scale: number
   readonly features: ReadonlySet<AttentionFeature>
+  /**
+   * 'top-left': j ≤ i. 'bottom-right': j − Lk ≤ i − Lq, with Lq, Lk the padded lengths whatever keyLengths and queryLengths say; in a packed batch the
+   * sample's own tokens.
+   */
   readonly causal?: 'top-left' | 'bottom-right'
   /** Quantised: a weight is dropped when its 16-bit lane is below this (0 = no dropout). */
   readonly dropoutThreshold: number
   /** [B|1, H|1, Lq|1, Lk|1] */
   readonly maskShape?: readonly [number, number, number, number]
   readonly biasShape?: readonly [number, number, number, number]
+  /** R of the factors; they have a batch or head axis of 1 where they are shared. */
   readonly factoredRank?: number
   /** Which gradients backward will be asked for. All false: inference, and `saved` may be empty. */
   readonly gradients: {
@@ -65,10 +70,13 @@ export interface AttentionOperands {
   readonly keyMask?: Operand
   /** bool [B, Lq]; in a packed batch [1, Lq]. */
   readonly queryMask?: Operand
-  /** i32 [B], within 0 … Lk (clamped by core). */
+  /** i32 [B], within 0 … Lk, or in a packed batch the sample's tokens (clamped by core). */
   readonly keyLengths?: Operand
   readonly queryLengths?: Operand
-  /** i32 [S + 1], ascending from 0 (checked by core): sample s holds the tokens offsets[s] … offsets[s + 1] − 1. */
+  /**
+   * i32 [S + 1], ascending from 0 and at most the total (made so by core, which reports what was not): sample s holds the tokens
+   * offsets[s] … offsets[s + 1] − 1; tokens behind the last offset belong to no sample.
+   */
   readonly queryOffsets?: Operand
   readonly keyOffsets?: Operand
   /** bool, `problem.maskShape`: 1 = may attend. In a packed batch rows and columns count within the whole packing, B is 1. */
@@ -81,6 +89,15 @@ export interface AttentionOperands {
   readonly factorKey?: Operand
   /** i32 [2]: the key words (low, high) of the dropout draw. */
   readonly rngKey?: Operand
+  /** The same where the host knows it, for kernels that draw there; others read the operands above. */
+  readonly host?: HostOperands
+}
+
+/** What the host knows of a call's small integer operands. */
+export interface HostOperands {
+  readonly rngKey?: { readonly low: number; readonly high: number }
+  /** Absent when the offsets were computed on the device. */
+  readonly offsets?: { readonly query: Int32Array; readonly key: Int32Array }
 }
 
 export type AttentionOutput = 'out' | 'q' | 'k' | 'v' | 'bias' | 'factorQuery' | 'factorKey'

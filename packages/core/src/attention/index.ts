@@ -1,0 +1,19 @@
+// Attention: the contract, the calls, and the kernels that every device has.
+
+export { attention } from './attention'
+export { type AttentionCandidate, type AttentionExplanation, explainAttention } from './dispatch'
+export {
+  ATTENTION_CONTRACT,
+  type AttentionContext,
+  type AttentionFeature,
+  type AttentionGradients,
+  type AttentionKernel,
+  type AttentionOperands,
+  type AttentionOutput,
+  type AttentionProblem,
+  type HostOperands,
+} from './kernel'
+export { fromBlockedMask } from './masks'
+export type { AttentionOptions } from './options'
+export { packedAttention, packedCrossAttention } from './packed'
+export { attentionWeights } from './weights'
