@@ -2,6 +2,7 @@
 
 import os from 'node:os'
 import { type Backend, createDevice, type Device } from '@ditkit/core'
+import { cpuFlash } from './attention-kernel'
 import { CpuBackend } from './backend'
 import { loadAddon } from './native'
 
@@ -48,7 +49,7 @@ export async function cpu(options: CpuOptions = {}): Promise<Device> {
     isa: isa === 'neon' ? 'baseline' : isa,
     memoryLimit,
     description: `${model}, ${isa}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
-    attentionKernels: options.attention ?? [],
+    attentionKernels: [...(options.attention ?? []), cpuFlash()],
   })
   return createDevice(backend)
 }

@@ -1,4 +1,5 @@
 // @ditkit/backend-cpu: the CPU device.
 
+export { cpuFlash } from './attention-kernel'
 export { type CpuOptions, cpu } from './cpu'
 export { type CpuDescription, describeCpu } from './describe'
