@@ -11,6 +11,8 @@ namespace DITKIT_NAMESPACE {
 
 #include "elementwise/interpret.inc.h"
 #include "ops/add.inc.h"
+#include "ops/norm.inc.h"
+#include "ops/adamw.inc.h"
 #include "ops/random.inc.h"
 #include "ops/reduce.inc.h"
 #include "ops/transpose.inc.h"
@@ -18,6 +20,7 @@ namespace DITKIT_NAMESPACE {
 extern const Kernels kKernels;
 const Kernels kKernels = {
     elementwise, sum_array, max_array, min_array, reduce_columns, add, random_fill, transpose,
+    norm_row, norm_row_gradient, gate_row_gradient, sum_of_squares, adamw_update,
 };
 
 }  // namespace DITKIT_NAMESPACE

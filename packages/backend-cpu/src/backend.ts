@@ -2,6 +2,7 @@
 // computes. It is *not* responsible for checks of shapes and dtypes: core names what is wrong, native code stays safe.
 
 import {
+  type AdamWTensors,
   type Backend,
   type BackendMemory,
   type CallSite,
@@ -191,5 +192,58 @@ export class CpuBackend implements Backend {
   check(condition: Operand, site: CallSite, message: string): void {
     const number = this.sites.numberOf(site, message)
     this.commands.begin(OPCODE.check).operand(condition).number(number).submit()
+  }
+
+  layerNorm(
+    x: Operand,
+    shift: Operand | undefined,
+    scale: Operand | undefined,
+    eps: number,
+    out: Operand,
+    mean: Operand,
+    rstd: Operand,
+  ): void {
+    const { commands } = this
+    commands.begin(OPCODE.layerNorm).operand(x).optional(shift).optional(scale).number(eps)
+    commands.operand(out).operand(mean).operand(rstd).submit()
+  }
+
+  layerNormBackward(
+    x: Operand,
+    scale: Operand | undefined,
+    mean: Operand,
+    rstd: Operand,
+    dOut: Operand,
+    dx: Operand | undefined,
+    dShift: Operand | undefined,
+    dScale: Operand | undefined,
+  ): void {
+    const { commands } = this
+    commands.begin(OPCODE.layerNormBackward).operand(x).optional(scale).operand(mean).operand(rstd).operand(dOut)
+    commands.optional(dx).optional(dShift).optional(dScale).submit()
+  }
+
+  gatedResidualBackward(
+    y: Operand,
+    gate: Operand,
+    dOut: Operand,
+    dy: Operand | undefined,
+    dGate: Operand | undefined,
+  ): void {
+    const { commands } = this
+    commands.begin(OPCODE.gatedResidualBackward).operand(y).operand(gate).operand(dOut)
+    commands.optional(dy).optional(dGate).submit()
+  }
+
+  adamw(tensors: readonly AdamWTensors[], scalars: Operand, maxNorm: number, norm: Operand): void {
+    const { commands } = this
+    commands.begin(OPCODE.adamw).operand(scalars).number(maxNorm).operand(norm).number(tensors.length)
+    for (const { parameter, gradient, firstMoment, secondMoment, average, decayScale, lrScale } of tensors) {
+      commands.number(parameter.shape.reduce((count, n) => count * n, 1))
+      commands.span(parameter).span(gradient).span(firstMoment).span(secondMoment).flag(average !== undefined)
+      if (average) commands.span(average)
+      commands.number(decayScale).number(lrScale)
+    }
+    commands.submit()
   }
 }

@@ -14,6 +14,12 @@ export const OPCODE = {
   gather: 8,
   scatterAdd: 9,
   check: 10,
+  layerNorm: 11,
+  layerNormBackward: 12,
+  gatedResidualBackward: 13,
+  adamw: 14,
+  attentionForward: 15,
+  attentionBackward: 16,
 } as const
 
 /** dtypes this device computes; others have no number. */

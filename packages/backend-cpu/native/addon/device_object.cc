@@ -1,5 +1,7 @@
 #include "device_object.h"
 
+#include <cstring>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -11,7 +13,7 @@ namespace ditkit {
 
 namespace {
 
-// What a queued read or sync leaves for the JavaScript thread.
+// A read or sync under way. The executor thread fills in the fault; all else is the JavaScript thread's.
 struct Completion {
   double id = 0;
   napi_ref buffer = nullptr;  // the ArrayBuffer that was read into
@@ -27,7 +29,8 @@ struct DeviceObject {
   napi_env env = nullptr;
   napi_threadsafe_function channel = nullptr;
   int owners = 0;
-  int waiting = 0;  // reads and syncs under way: they keep the process alive
+  // Reads and syncs under way, in order; while there are any the process stays alive.
+  std::deque<std::unique_ptr<Completion>> waiting;
   bool closed = false;
 
   // Ends the threads. Nothing reaches the channel afterwards.
@@ -35,6 +38,10 @@ struct DeviceObject {
     if (closed) return;
     closed = true;
     device->dispose();
+    for (const auto& completion : waiting) {
+      if (completion->buffer != nullptr) napi_delete_reference(env, completion->buffer);
+    }
+    waiting.clear();
     napi_release_threadsafe_function(channel, napi_tsfn_abort);
   }
 };
@@ -73,11 +80,12 @@ napi_value to_js(napi_env env, const Fault& fault) {
   return list;
 }
 
-// On the JavaScript thread; env is null while the environment is torn down.
-void complete(napi_env env, napi_value callback, void* context, void* data) {
+// Delivers the oldest completion. On the JavaScript thread; env is null while the environment is torn down.
+void complete(napi_env env, napi_value callback, void* context, void*) {
   DeviceObject* const object = static_cast<DeviceObject*>(context);
-  const std::unique_ptr<Completion> completion(static_cast<Completion*>(data));
-  if (env == nullptr) return;
+  if (env == nullptr || object->closed || object->waiting.empty()) return;
+  const std::unique_ptr<Completion> completion = std::move(object->waiting.front());
+  object->waiting.pop_front();
   napi_value args[3], receiver;
   napi_get_undefined(env, &receiver);
   napi_create_double(env, completion->id, &args[0]);
@@ -87,7 +95,7 @@ void complete(napi_env env, napi_value callback, void* context, void* data) {
     napi_delete_reference(env, completion->buffer);
   }
   if (completion->fault.kind != FaultKind::None) args[2] = to_js(env, completion->fault);
-  if (--object->waiting == 0 && !object->closed) napi_unref_threadsafe_function(env, object->channel);
+  if (object->waiting.empty()) napi_unref_threadsafe_function(env, object->channel);
   napi_call_function(env, receiver, callback, 3, args, nullptr);
 }
 
@@ -125,23 +133,17 @@ struct Call {
   DeviceObject* object;
 };
 
-// Keeps the event loop alive until the completion with this id has been delivered.
-void await_completion(const Call& call, Completion* completion) {
-  if (call.object->waiting++ == 0) napi_ref_threadsafe_function(call.env, call.object->channel);
-  completion->fault = Fault();
-}
-
-void push_completion(const Call& call, std::unique_ptr<Completion> completion, const char* from, void* to, size_t bytes) {
-  await_completion(call, completion.get());
+// Copies `bytes` from → to once all earlier work has run, then delivers the completion.
+void push_completion(const Call& call, std::unique_ptr<Completion> owned, const char* from, void* to, size_t bytes) {
+  Completion* const completion = owned.get();
   const napi_threadsafe_function channel = call.object->channel;
-  // The reference in a completion that never runs dies with its environment, the rest with the command.
-  call.device().queue().push(
-      [from, to, bytes, channel, shared = std::shared_ptr<Completion>(std::move(completion))](Executor& executor) {
-        if (bytes > 0) __builtin_memcpy(to, from, bytes);
-        Completion* const done = new Completion(*shared);
-        done->fault = executor.faults.take();
-        if (napi_call_threadsafe_function(channel, done, napi_tsfn_nonblocking) != napi_ok) delete done;
-      });
+  if (call.object->waiting.empty()) napi_ref_threadsafe_function(call.env, channel);
+  call.object->waiting.push_back(std::move(owned));
+  call.device().queue().push([from, to, bytes, channel, completion](Executor& executor) {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+    completion->fault = executor.faults.take();
+    napi_call_threadsafe_function(channel, nullptr, napi_tsfn_nonblocking);
+  });
 }
 
 napi_value js_submit(napi_env env, napi_callback_info info) {

@@ -15,7 +15,13 @@ enum class Opcode {
   Gather = 8,
   ScatterAdd = 9,
   Check = 10,
+  LayerNorm = 11,
+  LayerNormBackward = 12,
+  GatedResidualBackward = 13,
+  AdamW = 14,
+  AttentionForward = 15,
+  AttentionBackward = 16,
 };
-constexpr int kOpcodes = 11;
+constexpr int kOpcodes = 17;
 
 }  // namespace ditkit

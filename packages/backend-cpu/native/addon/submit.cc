@@ -1,10 +1,13 @@
 #include "submit.h"
 
+#include "../attention/push.h"
 #include "../device/decoder.h"
 #include "../elementwise/push.h"
+#include "../ops/adamw.h"
 #include "../ops/copy.h"
 #include "../ops/index.h"
 #include "../ops/matmul.h"
+#include "../ops/norm.h"
 #include "../ops/random.h"
 #include "../ops/reduce.h"
 #include "opcodes.h"
@@ -26,6 +29,12 @@ void submit(const double* numbers, int64_t count, Device& device) {
     case Opcode::Gather: return push_gather(in);
     case Opcode::ScatterAdd: return push_scatter_add(in);
     case Opcode::Check: return push_check(in);
+    case Opcode::LayerNorm: return push_layer_norm(in);
+    case Opcode::LayerNormBackward: return push_layer_norm_backward(in);
+    case Opcode::GatedResidualBackward: return push_gated_residual_backward(in);
+    case Opcode::AdamW: return push_adamw(in);
+    case Opcode::AttentionForward: return push_attention_forward(in);
+    case Opcode::AttentionBackward: return push_attention_backward(in);
   }
 }
 

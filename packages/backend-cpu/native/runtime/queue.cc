@@ -28,7 +28,7 @@ constexpr int kSpins = 400;
 }  // namespace
 
 CommandQueue::CommandQueue(int threads, Isa isa)
-    : threads_(threads), isa_(isa), ring_(new Entry[kCapacity]), thread_([this] { execute(); }) {}
+    : isa_(isa), pool_(threads), ring_(new Entry[kCapacity]), thread_([this] { execute(); }) {}
 
 CommandQueue::~CommandQueue() { stop(); }
 
@@ -65,10 +65,9 @@ void CommandQueue::drain() {
 }
 
 void CommandQueue::execute() {
-  ThreadPool pool(threads_);
   Workspace workspace;
   Faults faults;
-  Executor executor{pool, isa_, kernels_for(isa_), workspace, faults};
+  Executor executor{pool_, isa_, kernels_for(isa_), workspace, faults};
   uint64_t next = 0;
   for (;;) {
     int spins = 0;

@@ -54,7 +54,7 @@ class CommandQueue {
   // Lets the running command finish, drops the others, ends the threads. Nothing may be pushed afterwards.
   void stop();
 
-  int threads() const { return threads_; }
+  int threads() const { return pool_.threads(); }
 
  private:
   template <class F>
@@ -80,8 +80,8 @@ class CommandQueue {
   void wait_for_executor(Condition condition);
   void execute();
 
-  const int threads_;
   const Isa isa_;
+  ThreadPool pool_;  // made here, so that a system without threads to give is an error of the caller
   std::unique_ptr<Entry[]> ring_;
   uint64_t pushed_ = 0;                       // of the pushing thread; published_ follows
   alignas(64) std::atomic<uint64_t> published_{0};
