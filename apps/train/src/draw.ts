@@ -1,6 +1,6 @@
 // Draws images from a model in batches that fit memory; which batch an image falls into does not change its noise.
 
-import { type Device, noGrad, normal, type RngKey, scope, slice, type Tensor } from '@ditkit/core'
+import { type Device, noGrad, normal, type RngKey, slice, type Tensor } from '@ditkit/core'
 import type { DiT } from '@ditkit/dit-model'
 import type { Config } from './config/schema'
 import { UserError } from './errors'
@@ -67,7 +67,9 @@ export async function drawImages(options: DrawOptions): Promise<Images> {
 
 async function frameOf(state: Tensor, count: number): Promise<Images> {
   const [, channels, height, width] = state.shape as [number, number, number, number]
-  const data = scope(() => noGrad(() => slice(state, 0, 0, count).data()))
+  const part = noGrad(() => slice(state, 0, 0, count))
+  const data = part.data()
+  part.dispose()
   return { data: (await data) as Float32Array, shape: [count, channels, height, width] }
 }
 

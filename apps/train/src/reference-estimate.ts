@@ -1,32 +1,28 @@
 // How long training would take on the reference device, which is for checking and far too slow for most else.
 
-import { type Device, linear, scope } from '@ditkit/core'
-import type { DiT } from '@ditkit/dit-model'
-import type { Config } from './config/schema'
+import { backward, rngKey, scope } from '@ditkit/core'
 import { duration } from './report/progress'
+import type { Session } from './training/session'
 
-/** Side of the product that is timed: large enough that the arithmetic dominates. */
-const SIDE = 96
-
-export function printReferenceEstimate(device: Device, model: DiT, config: Config): void {
-  const tokens = model.grid[0] * model.grid[1]
-  const blockWeights = [...model.namedParameters()]
-    .filter(([name]) => /^blocks\.\d+\.(attn|mlp)\..*weight$/.test(name))
-    .reduce((sum, [, tensor]) => sum + tensor.size, 0)
-  // Each weight of a block is multiplied with every token once forward and twice backward.
-  const products = 3 * blockWeights * tokens * config.train.batch * config.train.steps
-  const seconds = products / productsPerSecond(device)
+/** Times a step on one image, and prints what the whole run would take. Changes no weight. */
+export async function printReferenceEstimate(session: Session): Promise<void> {
+  // The first step is slow: the functions it runs are being compiled.
+  await secondsOfOneImage(session)
+  const { batch, steps } = session.config.train
+  const seconds = (await secondsOfOneImage(session)) * batch * steps
   console.log(
-    `The reference device is for checking; these ${config.train.steps} steps take it about ${duration(seconds)}.`,
+    `The reference device is for checking; these ${steps} steps take it about ${duration(seconds)}. device=cpu is fast.`,
   )
 }
 
-function productsPerSecond(device: Device): number {
-  return scope(() => {
-    const a = device.ones([SIDE, SIDE])
-    linear(a, a)
-    const start = performance.now()
-    linear(a, a)
-    return (1000 * SIDE ** 3) / (performance.now() - start)
+async function secondsOfOneImage({ dataset, device, model, objective, optimizer }: Session): Promise<number> {
+  const start = performance.now()
+  const labels = dataset.classes.length > 0 ? Int32Array.of(0) : undefined
+  scope(() => {
+    const image = device.zeros([1, dataset.channels, dataset.size, dataset.size])
+    backward(objective.loss(model, image, labels, rngKey(0)))
   })
+  optimizer.zeroGrad()
+  await device.sync()
+  return (performance.now() - start) / 1000
 }

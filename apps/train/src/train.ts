@@ -60,6 +60,7 @@ export async function train(request: TrainRequest): Promise<boolean> {
     device: { name: device.name, description: device.description },
   })
   announce(run, session, found)
+  if (device.name === 'reference') await printReferenceEstimate(session)
   if (!found) await beginFolder(run, config)
   const interrupt = watchInterrupt(() => console.log('\nStopping after this step; again to leave without saving.'))
   try {
@@ -165,18 +166,13 @@ async function beginFolder(run: RunFolder, config: Config): Promise<void> {
   }
 }
 
-function announce(
-  run: RunFolder,
-  { config, dataset, device, model }: Session,
-  found: FoundCheckpoint | undefined,
-): void {
+function announce(run: RunFolder, { dataset, device, model }: Session, found: FoundCheckpoint | undefined): void {
   const weights = model.parameters().reduce((sum, tensor) => sum + tensor.size, 0)
   const classes = dataset.classes.length > 0 ? `${dataset.classes.length} classes` : 'no classes'
   console.log(`${device.description}`)
   console.log(
     `${dataset.train.count} training and ${dataset.validation.count} validation images, ${classes}; ${weights} weights`,
   )
-  if (device.name === 'reference') printReferenceEstimate(device, model, config)
   if (found) console.log(`Resuming ${run.name} from step ${found.info.card.step} (${found.path})`)
 }
 

@@ -78,11 +78,13 @@ export async function readImages(classifier: Classifier, images: Float32Array): 
         const f = classifier.features(
           device.tensor(images.subarray(start * pixels, end * pixels), [end - start, pixels]),
         )
-        return [argmax(classifier.head.forward(f)).data(), f.data()] as const
+        return [argmax(classifier.head.forward(f)), f]
       }),
     )
-    classes.set((await seen) as Int32Array, start)
-    features.set((await felt) as Float32Array, start * dim)
+    classes.set((await seen.data()) as Int32Array, start)
+    features.set((await felt.data()) as Float32Array, start * dim)
+    seen.dispose()
+    felt.dispose()
   }
   return { classes, features: { data: features, count, dim } }
 }

@@ -21,13 +21,14 @@ export async function validationLoss(
   for (let start = 0; start < validation.count; start += BATCH) {
     const count = Math.min(BATCH, validation.count - start)
     const { images, labels } = validation.read(Array.from({ length: count }, (_, i) => start + i))
-    const part = scope(() =>
+    const loss = scope(() =>
       noGrad(() => {
         const batch = device.tensor(images, [count, channels, size, size])
-        return objective.loss(model, batch, classes.length > 0 ? labels : undefined, key.foldIn(start)).item()
-      }).then(loss => loss * count),
+        return objective.loss(model, batch, classes.length > 0 ? labels : undefined, key.foldIn(start))
+      }),
     )
-    parts.push(part)
+    parts.push(loss.item().then(value => value * count))
+    loss.dispose()
   }
   model.train()
   const sums = await Promise.all(parts)

@@ -1,0 +1,201 @@
+// The trainer in this process: its files, its settings, and its refusals.
+
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stateDict } from '@ditkit/checkpoint'
+import { openPt, readSafetensors } from '@ditkit/checkpoint/node'
+import sharp from 'sharp'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { readMetrics } from '../src/run/metrics'
+import { sample } from '../src/sample'
+import { type TrainRequest, train } from '../src/train'
+import { TINY } from './tiny-run'
+
+const root = mkdtempSync(join(tmpdir(), 'ditkit-train-'))
+afterAll(() => rmSync(root, { recursive: true }))
+beforeAll(() => {
+  vi.spyOn(console, 'log').mockImplementation(() => {})
+})
+
+let folders = 0
+const folder = () => join(root, String(folders++))
+
+async function run(overrides: readonly string[], more: Partial<TrainRequest> = {}): Promise<string> {
+  const out = more.out ?? folder()
+  expect(await train({ recipe: 'blobs', overrides: [...TINY, ...overrides], mode: 'new', ...more, out })).toBe(true)
+  return out
+}
+
+const metricsOf = (out: string) => join(out, 'output', 'dit_metrics')
+const weightsOf = async (out: string, name = 'blobs') => readSafetensors(join(out, 'models', `${name}.safetensors`))
+
+describe('a run', () => {
+  let out: string
+  beforeAll(async () => {
+    out = await run([])
+  })
+
+  it('leaves every file of its design', () => {
+    expect(readdirSync(metricsOf(out)).sort()).toEqual([
+      'config.yaml',
+      'generated_samples.png',
+      'generated_samples.pt',
+      'summary.json',
+      'target_samples.png',
+      'target_samples.pt',
+      'training_curves.png',
+      'training_metrics.csv',
+    ])
+    expect(readdirSync(join(out, 'checkpoints', 'blobs')).sort()).toEqual(['step-000056', 'step-000060'])
+    expect(readdirSync(join(out, 'checkpoints', 'blobs', 'step-000060')).sort()).toEqual([
+      'ema.safetensors',
+      'model.safetensors',
+      'optimizer.safetensors',
+      'state.json',
+    ])
+  })
+
+  it('writes a row per step, with epochs, and val_loss where it was computed; the loss falls', () => {
+    const rows = readMetrics(join(metricsOf(out), 'training_metrics.csv'))
+    expect(rows.map(row => row.step)).toEqual(Array.from({ length: 60 }, (_, i) => i + 1))
+    expect(rows.filter(row => row.val_loss !== undefined).map(row => row.step)).toEqual([10, 20, 30, 40, 50, 60])
+    expect([rows[4].epoch, rows[5].epoch, rows[59].epoch]).toEqual([0, 1, 11])
+    const mean = (part: typeof rows) => part.reduce((sum, row) => sum + row.loss, 0) / part.length
+    expect(mean(rows.slice(-10))).toBeLessThan(0.8 * mean(rows.slice(0, 10)))
+  })
+
+  it('draws samples that fit the data, beside real ones', async () => {
+    for (const name of ['generated_samples', 'target_samples']) {
+      await using file = await openPt(join(metricsOf(out), `${name}.pt`))
+      const tensors = stateDict(file.value)
+      expect([...tensors.keys()]).toEqual(['samples'])
+      expect(tensors.get('samples')?.shape).toEqual([4, 1, 8, 8])
+      const { channels } = await sharp(join(metricsOf(out), `${name}.png`)).stats()
+      expect(channels[0].stdev).toBeGreaterThan(10)
+    }
+  })
+
+  it('says in the model file what it is: settings, and what t and the output mean', async () => {
+    const { metadata } = await weightsOf(out)
+    expect(metadata.get('ditkit.convention')).toMatch(/diffusion: 5 steps, betas linear.*gives epsilon/)
+    expect(JSON.parse(metadata.get('ditkit.card')!)).toMatchObject({
+      run: 'blobs',
+      step: 60,
+      format: { channels: 1, size: 8, classes: [] },
+    })
+  })
+
+  it('can be sampled from by its name alone, with an animation of the denoising', async () => {
+    const to = join(root, 'drawn')
+    await sample({ model: 'blobs', out, seed: 1, count: 3, to, animation: 'webp', overrides: [] })
+    const { pages } = await sharp(`${to}.webp`, { animated: true }).metadata()
+    expect(pages).toBe(6)
+    const first = await sharp(`${to}.webp`, { page: 0 }).removeAlpha().raw().toBuffer()
+    expect(first.equals(await sharp(`${to}.webp`, { page: 5 }).removeAlpha().raw().toBuffer())).toBe(false)
+    expect(existsSync(`${to}.png`) && existsSync(`${to}.pt`)).toBe(true)
+  })
+
+  it('is not overwritten unless told, and then is', async () => {
+    const before = readFileSync(join(metricsOf(out), 'config.yaml'))
+    await expect(run(['seed=1'], { out })).rejects.toThrow(/holds? the output of another run/)
+    expect(readFileSync(join(metricsOf(out), 'config.yaml'))).toEqual(before)
+    await run(['seed=1', 'train.steps=8'], { out, mode: 'overwrite' })
+    expect(readMetrics(join(metricsOf(out), 'training_metrics.csv'))).toHaveLength(8)
+    expect(readdirSync(join(out, 'checkpoints', 'blobs')).sort()).toEqual(['step-000007', 'step-000008'])
+  })
+
+  it('is resumed only with the settings it began with', async () => {
+    const settings = [...TINY, 'seed=1', 'train.steps=8', 'model.layers=2']
+    await expect(train({ recipe: 'blobs', overrides: settings, out, mode: 'resume' })).rejects.toThrow(
+      'model.layers was 1, now 2',
+    )
+  })
+})
+
+it('accumulating micro-batches takes the same step as one large batch, up to the noise drawn for each', async () => {
+  const out = await run(['train.accumulate=4', 'train.steps=5'])
+  const rows = readMetrics(join(metricsOf(out), 'training_metrics.csv'))
+  expect(rows.map(row => row.epoch)).toEqual([0, 0, 0, 0, 0])
+  for (const row of rows) expect(row.loss).toBeGreaterThan(0.3)
+})
+
+describe('fine-tuning', () => {
+  let base: string
+  beforeAll(async () => {
+    base = await run(['train.steps=8'])
+  })
+
+  it('starts from a model, a checkpoint or a .pt, and leaves frozen weights as they were', async () => {
+    const out = await run([
+      `init_from=${join(base, 'checkpoints', 'blobs', 'step-000008')}`,
+      'freeze=[blocks.*, "*.bias"]',
+      'train.steps=3',
+    ])
+    const averaged = await readSafetensors(join(base, 'checkpoints', 'blobs', 'step-000008', 'ema.safetensors'))
+    const tuned = await weightsOf(out)
+    const same = [...tuned]
+      .filter(([name, { data }]) => Buffer.from(data.buffer).equals(Buffer.from(averaged.get(name)!.data.buffer)))
+      .map(([name]) => name)
+    expect(same).toEqual(
+      [...tuned.keys()].filter(name => name.startsWith('blocks.') || name.endsWith('.bias') || name === 'pos_embed'),
+    )
+  })
+
+  it.each([
+    [
+      'weights of another architecture',
+      ['model.hidden=16'],
+      /do not fit this model(.|\n)*x_embedder\.proj\.weight: expected \[16, 1, 4, 4\], got \[32, 1, 4, 4\]/,
+    ],
+    ['a pattern that fits no weight', ['freeze=[block.0.*]'], /no weight is named like block\.0\.\*/],
+    ['freezing everything', ['freeze=["*"]'], 'leaves no weight to train'],
+  ])('refuses %s', async (_, overrides, message) => {
+    const settings = [...TINY, `init_from=${join(base, 'models', 'blobs.safetensors')}`, ...overrides]
+    await expect(train({ recipe: 'blobs', overrides: settings, out: folder(), mode: 'new' })).rejects.toThrow(message)
+  })
+
+  it('refuses weights that are missing or cut short', async () => {
+    const start = (path: string) =>
+      train({ recipe: 'blobs', overrides: [...TINY, `init_from=${path}`], out: folder(), mode: 'new' })
+    await expect(start('/nowhere.safetensors')).rejects.toThrow('weights /nowhere.safetensors do not exist')
+    const cut = join(root, 'cut.safetensors')
+    writeFileSync(cut, readFileSync(join(base, 'models', 'blobs.safetensors')).subarray(0, 5000))
+    await expect(start(cut)).rejects.toThrow(/cut\.safetensors/)
+  })
+})
+
+describe('a loss that is not finite', () => {
+  it('stops the run, names the step and the first tensor, and points to the last good checkpoint', async () => {
+    const out = folder()
+    const overrides = [
+      ...TINY,
+      'train.learning_rate=1e25',
+      'train.clip=0',
+      'train.checkpoint_every=1',
+      'train.warmup=0',
+    ]
+    const failure = train({ recipe: 'blobs', overrides, out, mode: 'new' })
+    await expect(failure).rejects.toThrow(
+      /training stopped: step \d+: loss .*Replaying that batch: the first tensor that is not finite is the result of \S+ \[.*\] in \S+.*The last good checkpoint is .*step-00000\d/,
+    )
+    const checkpoints = readdirSync(join(out, 'checkpoints', 'blobs'))
+    const weights = await readSafetensors(join(out, 'checkpoints', 'blobs', checkpoints.at(-1)!, 'model.safetensors'))
+    for (const [name, { data }] of weights) expect((data as Float32Array).every(Number.isFinite), name).toBe(true)
+  })
+})
+
+it('a data set that is missing stops before anything is overwritten', async () => {
+  const out = await run(['train.steps=2'])
+  const before = readdirSync(metricsOf(out))
+  const broken = train({ recipe: 'digits', overrides: ['data.folder=/nowhere'], out, mode: 'overwrite' })
+  await expect(broken).rejects.toThrow('/nowhere/train-images-idx3-ubyte cannot be read')
+  expect(readdirSync(metricsOf(out))).toEqual(before)
+})
+
+it('trains on the reference device when that is said, and prints how long it will take', async () => {
+  await run(['device=reference', 'train.steps=2', 'train.batch=2'])
+  expect(vi.mocked(console.log).mock.calls.flat()).toContainEqual(
+    expect.stringMatching(/reference device is for checking; these 2 steps take it about/),
+  )
+})
