@@ -1,7 +1,8 @@
 // The devices under test. An op or an option works when it works on all of them.
 
 import { cpu, describeCpu } from '@ditkit/backend-cpu'
-import { type Device, reference } from '@ditkit/core'
+import { createDevice, type Device, reference, referenceBackend } from '@ditkit/core'
+import { queuedBackend } from './queued-backend'
 
 export interface TestDevice {
   readonly name: string
@@ -14,6 +15,7 @@ export function testDevices(): TestDevice[] {
   return [
     { name: 'reference f64', open: () => reference({ dtype: 'f64' }) },
     { name: 'reference f32', open: () => reference({ dtype: 'f32' }) },
+    { name: 'queued reference f32', open: async () => createDevice(queuedBackend(referenceBackend())) },
     ...cpuDevices(),
   ]
 }

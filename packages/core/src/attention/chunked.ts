@@ -14,7 +14,13 @@ import { along, byHead, clearedKeys, maskedScores, type Range, type ScoreInputs,
 import { selectingProduct } from './selecting-product'
 import { ALL_FEATURES, CLEAR_EMPTY_ROWS, DROP, PAIR_GRADIENT, ROW_DOT, supportsCore, WEIGHTS } from './softmax'
 
-/** Pairs of a block, over all samples and heads; and keys and queries of one. Functions of the shape alone. */
+/** Tokens per block. */
+export interface BlockSize {
+  readonly queries: number
+  readonly keys: number
+}
+
+/** What blocks aim at when nobody says: pairs over all samples and heads, and keys. */
 const BLOCK_PAIRS = 2 ** 18
 const BLOCK_KEYS = 256
 const FEWEST_QUERIES = 32
@@ -25,9 +31,10 @@ function ranges(tokens: number, size: number): Range[] {
   return list
 }
 
-function blocks(problem: AttentionProblem, batch: number): { rows: Range[]; columns: Range[] } {
-  const keys = Math.min(BLOCK_KEYS, problem.keyTokens)
-  const queries = Math.max(FEWEST_QUERIES, Math.floor(BLOCK_PAIRS / (batch * problem.heads * keys)))
+/** Where blocks lie: a function of the shape alone. */
+function blocks(problem: AttentionProblem, batch: number, size: BlockSize | undefined) {
+  const keys = size?.keys ?? Math.min(BLOCK_KEYS, problem.keyTokens)
+  const queries = size?.queries ?? Math.max(FEWEST_QUERIES, Math.floor(BLOCK_PAIRS / (batch * problem.heads * keys)))
   return { rows: ranges(problem.queryTokens, queries), columns: ranges(problem.keyTokens, keys) }
 }
 
@@ -63,14 +70,19 @@ function dropper(problem: AttentionProblem, operands: TensorOperands, rows: Rang
   return (x: Tensor) => run(DROP, [x, kept], [keepScale(problem)])
 }
 
-function forward(problem: AttentionProblem, operands: TensorOperands, ctx: AttentionContext) {
+function forward(
+  problem: AttentionProblem,
+  operands: TensorOperands,
+  ctx: AttentionContext,
+  size: BlockSize | undefined,
+) {
   const { q, v } = operands
   const { backend } = ctx
   const { heads, queryTokens, dtype } = problem
   const out = ctx.output('out') as Tensor
   const [top, total] = [0, 1].map(() => ctx.empty([q.shape[0], heads, queryTokens, 1], dtype) as Tensor)
   const inputs = scoreInputs(problem, operands)
-  const { rows: rowRanges, columns: columnRanges } = blocks(problem, q.shape[0])
+  const { rows: rowRanges, columns: columnRanges } = blocks(problem, q.shape[0], size)
   for (const rows of rowRanges) {
     internally(() => {
       const shape = [q.shape[0], heads, rows.last - rows.first]
@@ -136,10 +148,11 @@ function backward(
   [out, top, total]: readonly Tensor[],
   dOut: Tensor,
   ctx: AttentionContext,
+  size: BlockSize | undefined,
 ) {
   const { q } = operands
   const inputs = scoreInputs(problem, operands)
-  const { rows: rowRanges, columns: columnRanges } = blocks(problem, q.shape[0])
+  const { rows: rowRanges, columns: columnRanges } = blocks(problem, q.shape[0], size)
   const sums = new Sums()
   for (const rows of rowRanges) {
     internally(() => {
@@ -211,12 +224,23 @@ function blockGradients(
   return lasting
 }
 
-export const chunkedKernel: AttentionKernel = {
-  name: 'chunked',
-  contract: ATTENTION_CONTRACT,
-  features: ALL_FEATURES,
-  supports: supportsCore,
-  forward: (problem, operands, ctx) => forward(problem, operands as TensorOperands, ctx),
-  backward: (problem, operands, saved, dOut, ctx) =>
-    backward(problem, operands as TensorOperands, saved as Tensor[], dOut as Tensor, ctx),
+/**
+ * The chunked kernel with blocks of another size, to be given to a device: smaller ones take less memory. Throws unless both sizes are
+ * whole numbers above 0.
+ */
+export function chunkedAttention(size?: BlockSize): AttentionKernel {
+  if (size && ![size.queries, size.keys].every(n => Number.isInteger(n) && n > 0)) {
+    throw new RangeError(
+      `chunkedAttention: blocks of ${size.queries} queries and ${size.keys} keys (expected whole numbers above 0)`,
+    )
+  }
+  return {
+    name: size ? `chunked-${size.queries}x${size.keys}` : 'chunked',
+    contract: ATTENTION_CONTRACT,
+    features: ALL_FEATURES,
+    supports: supportsCore,
+    forward: (problem, operands, ctx) => forward(problem, operands as TensorOperands, ctx, size),
+    backward: (problem, operands, saved, dOut, ctx) =>
+      backward(problem, operands as TensorOperands, saved as Tensor[], dOut as Tensor, ctx, size),
+  }
 }

@@ -3,7 +3,7 @@
 import type { Device } from '../device'
 import { internally } from '../scope'
 import type { Tensor } from '../tensor'
-import { chunkedKernel } from './chunked'
+import { chunkedAttention } from './chunked'
 import { ATTENTION_CONTRACT, type AttentionKernel, type AttentionProblem } from './kernel'
 import type { AttentionOptions } from './options'
 import { normalise, wantedGradients } from './problem'
@@ -24,7 +24,7 @@ export interface AttentionExplanation {
   readonly candidates: readonly AttentionCandidate[]
 }
 
-const CORE_KERNELS: readonly AttentionKernel[] = [chunkedKernel, standardKernel]
+const CORE_KERNELS: readonly AttentionKernel[] = [chunkedAttention(), standardKernel]
 
 /** Why `kernel` cannot take `problem`, or undefined when it can. */
 function refusal(kernel: AttentionKernel, problem: AttentionProblem): string | undefined {

@@ -1,6 +1,7 @@
 // Attention: the contract, the calls, and the kernels that every device has.
 
 export { attention } from './attention'
+export { type BlockSize, chunkedAttention } from './chunked'
 export { type AttentionCandidate, type AttentionExplanation, explainAttention } from './dispatch'
 export {
   ATTENTION_CONTRACT,

@@ -28,17 +28,21 @@ import { load, store } from './view'
 export interface ReferenceOptions {
   /** What float tensors hold unless they say otherwise; 'f32' by default. */
   dtype?: 'f32' | 'f64'
+  /** Attention kernels to try before core's own, best first. */
+  attention?: Backend['attentionKernels']
 }
 
 class ReferenceBackend implements Backend {
   readonly name = 'reference'
   readonly description: string
   readonly dtypes: readonly DType[]
-  readonly attentionKernels = []
   private readonly buffers = new ReferenceMemory()
   private readonly faults = new Faults()
 
-  constructor(float: FloatDType) {
+  constructor(
+    float: FloatDType,
+    readonly attentionKernels: Backend['attentionKernels'],
+  ) {
     this.description = `plain TypeScript, ${float}, one thread; for tests and small samples`
     this.dtypes = float === 'f64' ? ['f64', 'f32', 'i32', 'bool'] : ['f32', 'f64', 'i32', 'bool']
   }
@@ -166,7 +170,7 @@ class ReferenceBackend implements Backend {
 
 /** A reference backend, ready to use. Throws a RangeError for an unknown dtype. */
 export function referenceBackend(options: ReferenceOptions = {}): Backend {
-  const { dtype = 'f32' } = options
+  const { dtype = 'f32', attention = [] } = options
   if (dtype !== 'f32' && dtype !== 'f64') throw new RangeError(`reference: dtype is ${dtype}, expected 'f32' or 'f64'`)
-  return new ReferenceBackend(dtype)
+  return new ReferenceBackend(dtype, attention)
 }
