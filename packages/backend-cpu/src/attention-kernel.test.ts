@@ -85,11 +85,15 @@ async function run(d: Device, s: Sizes, make: MakeOptions, kernel?: string): Pro
 
 const SIZES: Sizes = { batch: 2, queries: 37, keys: 45, heads: 3, dim: 24, valueDim: 20 }
 
+function biasTensor(d: Device, { batch, heads, queries, keys }: Sizes, axes: boolean[]): Tensor {
+  const shape = [batch, heads, queries, keys].map((n, i) => (axes[i] ? n : 1))
+  return float(d, shape, 5)
+}
+
 const bias =
-  (axes: [boolean, boolean, boolean, boolean]): MakeOptions =>
-  (d, { batch, heads, queries, keys }) => {
-    const shape = [batch, heads, queries, keys].map((n, i) => (axes[i] ? n : 1))
-    const tensor = float(d, shape, 5)
+  (axes: boolean[]): MakeOptions =>
+  (d, s) => {
+    const tensor = biasTensor(d, s, axes)
     return { options: { bias: tensor }, learned: { bias: tensor } }
   }
 
@@ -144,7 +148,7 @@ const CASES: Record<string, [Partial<Sizes>, MakeOptions]> = {
     (d, s) => {
       const query = float(d, [s.batch, s.queries, 1, 3], 9)
       const key = float(d, [1, s.keys, s.heads, 3], 10)
-      const learned = { ...bias([true, false, true, true])(d, s).learned, query, key }
+      const learned = { bias: biasTensor(d, s, [true, false, true, true]), query, key }
       return {
         options: {
           keyMask: bool(d, [s.batch, s.keys], 6),
