@@ -8,11 +8,13 @@ import { emptyTensor, type Tensor, viewOf } from '../tensor'
 import { dense } from './layout'
 import { checkDType, sharedDevice } from './operands'
 
-/** The caller's stack, kept so that a fault the device finds later can name where it came from. */
-export function callSite(op: string): CallSite {
+/** The stack of whoever called `caller`, kept so that a fault the device finds later can name where it came from. */
+export function callSite(op: string, caller: (...args: never[]) => unknown): CallSite {
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = 8
   const site = new Error()
+  // V8 leaves out the op itself and what it calls; elsewhere the stack begins inside core.
+  Error.captureStackTrace?.(site, caller)
   Error.stackTraceLimit = limit
   return {
     op,
@@ -35,7 +37,7 @@ export function embedding(table: Tensor, index: Tensor): Tensor {
       throw new RangeError(`embedding: table has shape ${showShape(table.shape)} (expected at least one row)`)
     }
     const rest = table.shape.slice(1)
-    const site = callSite('embedding')
+    const site = callSite('embedding', embedding)
     const flat = flatIndex(index)
     const out = emptyTensor(device, [...index.shape, ...rest], table.dtype)
     device.backend.gather(dense(table), flat, rowsOf(out, flat.size, rest), site)
@@ -64,7 +66,7 @@ export function scatterAdd(base: Tensor, index: Tensor, rows: Tensor): Tensor {
     if (showShape(rows.shape) !== showShape(expected)) {
       throw new RangeError(`scatterAdd: rows has shape ${showShape(rows.shape)} (expected ${showShape(expected)})`)
     }
-    const site = callSite('scatterAdd')
+    const site = callSite('scatterAdd', scatterAdd)
     const flat = flatIndex(index)
     const out = emptyTensor(device, base.shape, base.dtype)
     device.backend.copy(base, out)

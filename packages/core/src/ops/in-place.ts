@@ -16,6 +16,11 @@ export function assign(target: Tensor, source: Tensor): void {
   if (!sameShape(target.shape, source.shape)) {
     throw new RangeError(`assign: target has shape ${showShape(target.shape)} but source ${showShape(source.shape)}`)
   }
+  if (!target.contiguous) {
+    throw new RangeError(
+      `assign: target of shape ${showShape(target.shape)} is a strided view, and views are read-only; assign to the whole tensor`,
+    )
+  }
   device.backend.copy(source, target)
   target.storage.version++
 }

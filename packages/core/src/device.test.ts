@@ -1,0 +1,170 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import {
+  add,
+  assign,
+  type Device,
+  embedding,
+  linear,
+  matmul,
+  mul,
+  normal,
+  reference,
+  reshape,
+  rngKey,
+  scope,
+  slice,
+  sum,
+  type Tensor,
+  uniform,
+} from './index'
+
+let device: Device
+beforeEach(async () => {
+  device = await reference()
+})
+afterEach(() => {
+  expect(device.memory().liveTensors).toBe(0)
+})
+
+describe('tensors from the host', () => {
+  it('take their dtype from the array, and copy at the call', async () => {
+    const data = Float32Array.of(1, 2)
+    const cases: [Tensor, string][] = [
+      [device.tensor(data, [2]), 'f32'],
+      [device.tensor([1, 2], [2]), 'f32'],
+      [device.tensor(Int32Array.of(1, 2), [2]), 'i32'],
+      [device.tensor(Uint8Array.of(0, 1), [2]), 'bool'],
+      [device.tensor(Float64Array.of(1, 2), [2], { dtype: 'f64' }), 'f64'],
+    ]
+    data[0] = 9
+    for (const [tensor, dtype] of cases) expect(tensor.dtype).toBe(dtype)
+    expect(await cases[0][0].data()).toEqual(Float32Array.of(1, 2))
+    for (const [tensor] of cases) tensor.dispose()
+  })
+
+  it.each([
+    ['a size that does not fit', () => device.tensor([1, 2, 3], [2]), /3 elements but shape \[2\] has 2/],
+    ['a negative size', () => device.zeros([-1]), /not a whole number/],
+    ['a shape that is no array', () => device.zeros(3 as unknown as number[]), /must be an array/],
+    ['too many axes', () => device.zeros([1, 1, 1, 1, 1, 1, 1, 1, 1]), /at most 8/],
+    ['fractions as i32', () => device.tensor([1.5], [1], { dtype: 'i32' }), /element 0 is 1\.5/],
+    [
+      'a dtype the device lacks',
+      () => device.zeros([1], { dtype: 'bf16' }),
+      /bf16 does not exist on the reference device/,
+    ],
+    ['a gradient of integers', () => device.zeros([1], { dtype: 'i32', requiresGrad: true }), /i32 has no gradient/],
+  ])('refuse %s', (_, make, message) => {
+    expect(() => scope(() => void make())).toThrow(message)
+  })
+})
+
+describe('errors at the door', () => {
+  it.each<[string, () => unknown, RegExp]>([
+    [
+      'shapes that do not broadcast',
+      () => add(device.ones([2, 3]), device.ones([2])),
+      /add: shapes \[2, 3\] and \[2\] do not broadcast/,
+    ],
+    [
+      'mixed dtypes',
+      () => add(device.ones([2]), device.ones([2], { dtype: 'i32' })),
+      /operand 1 is i32 but operand 0 is f32; use cast/,
+    ],
+    [
+      'what is no tensor',
+      () => mul(device.ones([2]), undefined as unknown as number),
+      /undefined \(expected a Tensor or a number\)/,
+    ],
+    [
+      'a product of wrong shapes',
+      () => matmul(device.ones([2, 3]), device.ones([2, 3])),
+      /\[2, 3\] and \[2, 3\] do not multiply/,
+    ],
+    [
+      'a weight of the wrong width',
+      () => linear(device.ones([2, 3]), device.ones([4, 5])),
+      /x has shape \[2, 3\] but weight \[4, 5\] takes a last axis of 5/,
+    ],
+    ['a reshape that does not fit', () => reshape(device.ones([6]), [4, -1]), /6 elements and does not fit/],
+    ['a slice outside the axis', () => slice(device.ones([6]), 0, 2, 9), /2 … 9 is not within axis 0/],
+    ['an axis that does not exist', () => sum(device.ones([6]), 1), /axis 1 does not exist in a tensor of rank 1/],
+    [
+      'an assignment of another shape',
+      () => assign(device.ones([2]), device.ones([3])),
+      /target has shape \[2\] but source \[3\]/,
+    ],
+    [
+      'an assignment to a strided view',
+      () => assign(slice(device.ones([2, 4]), 1, 0, 2), device.ones([2, 2])),
+      /strided view/,
+    ],
+  ])('name %s', (_, call, message) => {
+    expect(() => scope(() => void call())).toThrow(message)
+  })
+
+  it('name the device an operand is on', async () => {
+    const other = await reference()
+    expect(() => scope(() => void add(device.ones([1]), other.ones([1])))).toThrow(/another device of the same kind/)
+    other.dispose()
+    expect(() => other.ones([1])).toThrow(/was disposed/)
+  })
+})
+
+describe('faults that only the data shows', () => {
+  it('reject the next read, naming op and call site, and then clear', async () => {
+    const rows = scope(() => embedding(device.ones([3, 2]), device.tensor(Int32Array.of(0, 7), [2])))
+    await expect(rows.data()).rejects.toThrow(/embedding[\s\S]*7[\s\S]*device\.test/)
+    expect(await rows.data()).toEqual(Float32Array.of(1, 1, 1, 1))
+    rows.dispose()
+  })
+})
+
+describe('random numbers', () => {
+  it('are functions of key and index alone', async () => {
+    const [a, b, c] = [
+      uniform(device, [3, 5], rngKey(7)),
+      uniform(device, [15], rngKey(7)),
+      uniform(device, [15], rngKey(8)),
+    ]
+    expect(await a.data()).toEqual(await b.data())
+    expect(await a.data()).not.toEqual(await c.data())
+    for (const t of [a, b, c]) t.dispose()
+  })
+
+  it('have the moments of their distribution', async () => {
+    const x = normal(device, [40_000], rngKey(3))
+    const values = Array.from(await x.data())
+    x.dispose()
+    const mean = values.reduce((a, b) => a + b) / values.length
+    expect(Math.abs(mean)).toBeLessThan(0.02)
+    expect(values.reduce((a, b) => a + (b - mean) ** 2, 0) / values.length).toBeCloseTo(1, 1.5)
+  })
+})
+
+describe('the queue', () => {
+  it('lets timers run between steps, and reports a fault of a step at ready()', async () => {
+    let fired = false
+    setTimeout(() => {
+      fired = true
+    }, 0)
+    const giveUp = Date.now() + 5000
+    while (!fired && Date.now() < giveUp) await device.ready()
+    expect(fired).toBe(true)
+    scope(() => void embedding(device.ones([3, 2]), device.tensor(Int32Array.of(-1), [1])))
+    await expect(
+      (async () => {
+        for (let i = 0; i < 5; i++) await device.ready()
+      })(),
+    ).rejects.toThrow(/embedding/)
+  })
+
+  it('counts what is live', () => {
+    const before = device.memory()
+    const x = device.zeros([100])
+    expect(device.memory().liveBytes - before.liveBytes).toBe(400)
+    x.dispose()
+    expect(device.memory().liveBytes).toBe(before.liveBytes)
+    expect(device.memory().peakBytes).toBeGreaterThanOrEqual(400)
+  })
+})
