@@ -42,6 +42,12 @@ describe('pickled code is never executed', () => {
     }
   })
 
+  test('keyword arguments are kept, and even a known class is inert with them', async () => {
+    const kwargs = bytes('}', text('key'), int(1), 's')
+    const value = (await load(pickle(cls('collections', 'OrderedDict'), ')', kwargs, 0x92))) as PtObject
+    expect([value.className, value.kwargs]).toEqual(['collections.OrderedDict', new Map([['key', 1]])])
+  })
+
   test('state named __proto__ pollutes nothing', async () => {
     const state = bytes('}', text('__proto__'), '}', text('polluted'), 0x88, 's', 's')
     const value = (await load(pickle(cls('a', 'B'), ')', 0x81, state, 'b'))) as PtObject

@@ -93,6 +93,11 @@ test('tensors over one array share one storage, and other dtypes over it get the
   expect((await tensors.get('b')!.read()).data).toEqual(data)
 })
 
+test('a container met twice is no cycle, and is written twice', async () => {
+  const shared = [1]
+  expect(await parsePt(await serializePt([shared, shared]))).toEqual([[1], [1]])
+})
+
 test('equal content gives equal files', async () => {
   const value = { w: { shape: [1], dtype: 'f32', data: Float32Array.of(1) } satisfies TensorInput }
   expect(await serializePt(value)).toEqual(await serializePt(value))
