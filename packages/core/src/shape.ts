@@ -13,7 +13,8 @@ export function contiguousStrides(shape: Shape): number[] {
   let stride = 1
   for (let axis = shape.length - 1; axis >= 0; axis--) {
     strides[axis] = stride
-    stride *= shape[axis]
+    // An empty axis must not make strides of 0, which mean broadcast.
+    stride *= Math.max(shape[axis], 1)
   }
   return strides
 }

@@ -1,6 +1,6 @@
 // The elementwise programs of softmax attention and its gradient that the kernels of core share.
 
-import { program } from '../program'
+import { type ProgramBuilder, program } from '../program'
 import type { AttentionFeature, AttentionProblem } from './kernel'
 
 /** The kernels of core know every option. */
@@ -23,9 +23,23 @@ export function supportsCore(problem: AttentionProblem): true | { reason: string
   return { reason: `it computes in f32 and f64, not in ${problem.dtype}; cast q, k and v` }
 }
 
-/** Weights again, from scores and each row's maximum and sum. A row of sum 0 attends to nothing. */
+const nothing = (b: ProgramBuilder) => b.constant(Number.NEGATIVE_INFINITY)
+
+/**
+ * Softmax of scores, with each row's maximum and sum. An excluded pair has weight 0 whatever its row holds; a row without a pair has maximum −∞ and
+ * sum 0.
+ */
+export const SOFTMAX = program('attention softmax', 1, 0, (b, scores) => {
+  const top = b.rowMax(scores)
+  const shift = b.select(b.eq(top, nothing(b)), b.constant(0), top)
+  const e = b.exp(b.sub(scores, shift))
+  const total = b.rowSum(e)
+  return [b.select(b.eq(scores, nothing(b)), b.constant(0), b.div(e, total)), top, total]
+})
+
+/** The weights of `SOFTMAX` again, from scores and each row's maximum and sum. */
 export const WEIGHTS = program('attention weights', 3, 0, (b, scores, top, total) =>
-  b.select(b.eq(total, b.constant(0)), b.constant(0), b.div(b.exp(b.sub(scores, top)), total)),
+  b.select(b.eq(scores, nothing(b)), b.constant(0), b.div(b.exp(b.sub(scores, top)), total)),
 )
 
 /** x · scale where kept, else 0. */

@@ -4,24 +4,13 @@
 import { transposed } from '../ops/matmul'
 import { run, runProgram } from '../ops/run-program'
 import { sumTo } from '../ops/sum-to'
-import { program } from '../program'
 import { emptyTensor, type Tensor } from '../tensor'
 import { keepScale, keptWeights } from './dropout'
 import { ATTENTION_CONTRACT, type AttentionContext, type AttentionKernel, type AttentionProblem } from './kernel'
 import type { TensorOperands } from './problem'
 import { byHead, maskedScores, type Range, scoreInputs } from './scores'
 import { selectingProduct } from './selecting-product'
-import { ALL_FEATURES, CLEAR_EMPTY_ROWS, DROP, PAIR_GRADIENT, ROW_DOT, supportsCore, WEIGHTS } from './softmax'
-
-/** Softmax of scores with its statistics; a row without a pair has maximum −∞, sum 0 and weights 0. */
-const SOFTMAX = program('attention softmax', 1, 0, (b, scores) => {
-  const zero = b.constant(0)
-  const top = b.rowMax(scores)
-  const shift = b.select(b.eq(top, b.constant(Number.NEGATIVE_INFINITY)), zero, top)
-  const e = b.exp(b.sub(scores, shift))
-  const total = b.rowSum(e)
-  return [b.select(b.eq(total, zero), zero, b.div(e, total)), top, total]
-})
+import { ALL_FEATURES, CLEAR_EMPTY_ROWS, DROP, PAIR_GRADIENT, ROW_DOT, SOFTMAX, supportsCore, WEIGHTS } from './softmax'
 
 function wholeRanges(problem: AttentionProblem): [Range, Range] {
   return [
