@@ -69,17 +69,39 @@ View Decoder::view(const char* what) {
   return view;
 }
 
+void Decoder::check_dtype(const View& view, const char* what, DType expected) const {
+  if (view.dtype == expected) return;
+  const char* const names[] = {"f32", "i32", "bool"};
+  fail(std::string(what) + " is " + names[static_cast<int>(view.dtype)] + " (expected " +
+       names[static_cast<int>(expected)] + ")");
+}
+
+void Decoder::check_places(const View& view, const char* what) const {
+  for (int d = 0; d < view.rank; ++d) {
+    if (view.shape[d] > 1 && view.stride[d] == 0) fail(std::string(what) + " is written to and must not be broadcast");
+  }
+}
+
 View Decoder::view(const char* what, DType expected) {
   const View result = view(what);
-  if (result.dtype != expected) {
-    const char* const names[] = {"f32", "i32", "bool"};
-    fail(std::string(what) + " is " + names[static_cast<int>(result.dtype)] + " (expected " +
-         names[static_cast<int>(expected)] + ")");
-  }
+  check_dtype(result, what, expected);
+  return result;
+}
+
+View Decoder::result(const char* what) {
+  const View result = view(what);
+  check_places(result, what);
+  return result;
+}
+
+View Decoder::result(const char* what, DType expected) {
+  const View result = view(what, expected);
+  check_places(result, what);
   return result;
 }
 
 View Decoder::optional_view(const char* what, DType expected) { return flag() ? view(what, expected) : View(); }
+View Decoder::optional_result(const char* what, DType expected) { return flag() ? result(what, expected) : View(); }
 
 char* Decoder::span(int64_t elements, const char* what) {
   const double handle = number();

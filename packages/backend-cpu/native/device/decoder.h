@@ -34,8 +34,12 @@ class Decoder {
   View view(const char* what);
   // The same, and of this dtype.
   View view(const char* what, DType dtype);
+  // A view to write to: every element has its own place.
+  View result(const char* what);
+  View result(const char* what, DType dtype);
   // A flag, then a view if it is 1. An absent one has data null.
   View optional_view(const char* what, DType dtype);
+  View optional_result(const char* what, DType dtype);
   // handle, byte offset of `bytes` bytes of 4-byte elements.
   char* span(int64_t elements, const char* what);
   // All numbers were read.
@@ -50,6 +54,9 @@ class Decoder {
   Device& device() { return device_; }
 
  private:
+  void check_dtype(const View& view, const char* what, DType expected) const;
+  void check_places(const View& view, const char* what) const;
+
   struct Temporary {
     Block block;
     size_t bytes;

@@ -1,25 +1,9 @@
 #include "device.h"
 
-#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 
 namespace ditkit {
-
-namespace {
-
-// Host bytes on their way to a storage.
-struct Staging {
-  explicit Staging(size_t bytes) : data(static_cast<char*>(std::malloc(bytes))) {
-    if (data == nullptr) throw std::runtime_error("write: no memory to stage " + std::to_string(bytes) + " bytes");
-  }
-  Staging(Staging&& other) noexcept : data(other.data) { other.data = nullptr; }
-  Staging(const Staging&) = delete;
-  ~Staging() { std::free(data); }
-  char* data;
-};
-
-}  // namespace
 
 Block Device::allocate(size_t bytes) {
   Block block;
@@ -67,14 +51,16 @@ void Device::write(double handle, size_t offset, const void* data, size_t bytes)
     std::memcpy(to, data, bytes);
     return;
   }
-  Staging staging(bytes);
-  std::memcpy(staging.data, data, bytes);
-  queue_.push([to, bytes, staging = std::move(staging)](Executor&) { std::memcpy(to, staging.data, bytes); }, bytes);
+  StagingPool::Copy copy = staging_.take(bytes);
+  if (copy.data() == nullptr) throw std::runtime_error("write: no memory to stage " + std::to_string(bytes) + " bytes");
+  std::memcpy(copy.data(), data, bytes);
+  queue_.push([to, bytes, copy = std::move(copy)](Executor&) { std::memcpy(to, copy.data(), bytes); }, bytes);
 }
 
 void Device::trim() {
   queue_.drain();
   allocator_.trim();
+  staging_.trim();
 }
 
 void Device::dispose() {
@@ -84,6 +70,7 @@ void Device::dispose() {
   storages_.each_live([this](Storage& storage) { allocator_.release(storage.block, storage.bytes); });
   storages_ = StorageTable();
   allocator_.trim();
+  staging_.trim();
   programs_.clear();
 }
 

@@ -8,6 +8,7 @@
 #include "../elementwise/program.h"
 #include "../runtime/allocator.h"
 #include "../runtime/queue.h"
+#include "../runtime/staging.h"
 #include "../runtime/storage_table.h"
 #include "../view.h"
 
@@ -44,6 +45,7 @@ class Device {
   Isa isa() const { return isa_; }
 
  private:
+  StagingPool staging_;  // outlives the queue, whose commands give their copies back
   CommandQueue queue_;
   Isa isa_;
   Allocator allocator_;

@@ -28,7 +28,7 @@ void push_elementwise(Decoder& in) {
   }
   for (int s = 0; s < program->scalars; ++s) scalars[s] = in.number();
   for (int o = 0; o < program->outputs; ++o) {
-    const View& output = outputs[o] = in.view("output");
+    const View& output = outputs[o] = in.result("output");
     in.require(output.contiguous() && output.rank == target.rank, "outputs must be contiguous and of the shape's rank");
     for (int d = 0; d < target.rank; ++d) {
       in.require(output.shape[d] == target.shape[d] || (d == target.rank - 1 && output.shape[d] == 1),

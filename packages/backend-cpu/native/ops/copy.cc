@@ -122,7 +122,7 @@ void run_copy(const View& from, const View& to, Executor& executor) {
 void push_copy(Decoder& in) {
   in.name("copy");
   const View from = in.view("source");
-  const View to = in.view("destination");
+  const View to = in.result("destination");
   in.finish();
   in.require(same_shape(from, to), "source and destination differ in shape");
   in.queue().push([from, to](Executor& executor) { run_copy(from, to, executor); });
@@ -130,7 +130,7 @@ void push_copy(Decoder& in) {
 
 void push_fill(Decoder& in) {
   in.name("fill");
-  View to = in.view("destination");
+  View to = in.result("destination");
   const double value = in.number();
   in.finish();
   in.queue().push([to, value](Executor& executor) {
@@ -151,7 +151,7 @@ void push_fill(Decoder& in) {
 
 void push_iota(Decoder& in) {
   in.name("iota");
-  const View to = in.view("destination");
+  const View to = in.result("destination");
   const double start = in.number();
   const double step = in.number();
   in.finish();

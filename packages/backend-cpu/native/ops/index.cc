@@ -54,7 +54,6 @@ Rows decode_rows(Decoder& in, bool scatter) {
   in.require(r.table.rank > 0 && r.values.rank == r.table.rank && r.index.rank == 1, "ranks do not agree");
   in.require(r.values.shape[0] == r.index.shape[0], "values and index differ in length");
   for (int d = 1; d < r.table.rank; ++d) in.require(r.values.shape[d] == r.table.shape[d], "rows differ in shape");
-  in.require(r.table.shape[0] > 0 || r.index.count == 0, "the table has no rows");
   in.require((scatter ? r.table : r.values).contiguous(), "the destination must be contiguous");
   r.size = row_size(r.table);
   r.index = in.contiguous(r.index);
@@ -72,7 +71,11 @@ void push_gather(Decoder& in) {
     report_outside(r.index, r.table.shape[0], r.site, executor);
     const int64_t bytes = r.size * size_of(r.table.dtype);
     const int64_t n = r.index.count, group = std::max<int64_t>(1, kChunk / std::max<int64_t>(1, r.size));
-    if (bytes == 0) return;
+    if (bytes == 0 || n == 0) return;
+    if (r.table.shape[0] == 0) {
+      std::memset(r.values.data, 0, n * bytes);
+      return;
+    }
     executor.pool.run((n + group - 1) / group, [&](int64_t chunk, int) {
       for (int64_t i = chunk * group; i < std::min(n, (chunk + 1) * group); ++i) {
         const int64_t row = clamp(r.index.i32()[i], r.table.shape[0]);
@@ -89,7 +92,7 @@ void push_scatter_add(Decoder& in) {
   in.queue().push([r](Executor& executor) {
     report_outside(r.index, r.table.shape[0], r.site, executor);
     const int64_t rows = r.table.shape[0], n = r.index.count;
-    if (n == 0 || r.size == 0) return;
+    if (n == 0 || r.size == 0 || rows == 0) return;
     // Work is cut by destination, columns or rows, so that every sum is taken in the order of the index.
     const bool by_column = r.size >= 128;
     const int64_t parts = n * r.size < kChunk ? 1 : by_column ? (r.size + 63) / 64 : std::min<int64_t>(rows, 16);

@@ -63,10 +63,10 @@ void push_matmul(Decoder& in) {
   in.name("matmul");
   const View a = in.view("a", DType::F32);
   const View b = in.view("b", DType::F32);
-  const View out = in.view("out", DType::F32);
+  const View out = in.result("out", DType::F32);
   View bias = in.optional_view("bias", DType::F32);
   const Activation activation = static_cast<Activation>(in.integer(0, 3, "activation"));
-  const View pre = in.optional_view("preActivation", DType::F32);
+  const View pre = in.optional_result("preActivation", DType::F32);
   View gate = in.optional_view("gate", DType::F32);
   View residual = in.optional_view("residual", DType::F32);
   const double alpha = in.number();

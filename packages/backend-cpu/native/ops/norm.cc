@@ -93,9 +93,9 @@ void push_layer_norm(Decoder& in) {
   const View shift_view = in.optional_view("shift", DType::F32);
   const View scale_view = in.optional_view("scale", DType::F32);
   const float eps = static_cast<float>(in.number());
-  const View out_view = in.view("out", DType::F32);
-  const View mean_view = in.view("mean", DType::F32);
-  const View rstd_view = in.view("rstd", DType::F32);
+  const View out_view = in.result("out", DType::F32);
+  const View mean_view = in.result("mean", DType::F32);
+  const View rstd_view = in.result("rstd", DType::F32);
   in.finish();
   const Size size = size_of_rows(in, x_view);
   const int64_t c = size.channels;
@@ -121,9 +121,9 @@ void push_layer_norm_backward(Decoder& in) {
   const View mean_view = in.view("mean", DType::F32);
   const View rstd_view = in.view("rstd", DType::F32);
   const View d_out_view = in.view("dOut", DType::F32);
-  const View dx_view = in.optional_view("dx", DType::F32);
-  const View d_shift_view = in.optional_view("dShift", DType::F32);
-  const View d_scale_view = in.optional_view("dScale", DType::F32);
+  const View dx_view = in.optional_result("dx", DType::F32);
+  const View d_shift_view = in.optional_result("dShift", DType::F32);
+  const View d_scale_view = in.optional_result("dScale", DType::F32);
   in.finish();
   const Size size = size_of_rows(in, x_view);
   const int64_t c = size.channels;
@@ -148,8 +148,8 @@ void push_gated_residual_backward(Decoder& in) {
   const View y_view = in.view("y", DType::F32);
   const View gate_view = in.view("gate", DType::F32);
   const View d_out_view = in.view("dOut", DType::F32);
-  const View dy_view = in.optional_view("dy", DType::F32);
-  const View d_gate_view = in.optional_view("dGate", DType::F32);
+  const View dy_view = in.optional_result("dy", DType::F32);
+  const View d_gate_view = in.optional_result("dGate", DType::F32);
   in.finish();
   const Size size = size_of_rows(in, y_view);
   const int64_t c = size.channels;

@@ -10,7 +10,7 @@ namespace ditkit {
 void push_random(Decoder& in) {
   in.name("random");
   const RandomKind kind = static_cast<RandomKind>(in.integer(0, 2, "kind"));
-  const View to = in.view("destination", kind == RandomKind::Bits ? DType::I32 : DType::F32);
+  const View to = in.result("destination", kind == RandomKind::Bits ? DType::I32 : DType::F32);
   const View given = in.view("key", DType::I32);
   in.finish();
   in.require(to.contiguous(), "the destination must be contiguous");

@@ -171,7 +171,7 @@ void push_reduce(Decoder& in) {
   Reduction r;
   r.kind = static_cast<ReduceKind>(in.integer(0, 2, "kind"));
   r.from = in.view("source");
-  r.to = in.view("destination");
+  r.to = in.result("destination");
   r.accumulate = in.flag();
   in.finish();
   in.require(r.from.rank == r.to.rank, "source and destination differ in rank");
@@ -206,7 +206,7 @@ int32_t first_maximum(const T* a, int64_t n) {
 void push_argmax(Decoder& in) {
   in.name("argmax");
   const View given = in.view("source");
-  const View to = in.view("destination", DType::I32);
+  const View to = in.result("destination", DType::I32);
   in.finish();
   in.require(given.rank > 0 && to.rank == given.rank && to.contiguous(), "the destination must be contiguous");
   for (int d = 0; d < given.rank; ++d) {
