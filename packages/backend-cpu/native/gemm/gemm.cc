@@ -173,19 +173,25 @@ class Product {
     do {
       const int64_t last = std::min(args.k, first + plan_.k_block), steps = last - first;
       const LeftBlock a = left_block(args, row, rows, tiles, first, steps, packed_a);
-      for (int t = 0; t < tiles; ++t) {
-        const int64_t top = a.top(t);
+      const auto visit = [&](int t, int64_t j) {
+        const int64_t top = row + a.top(t), column = j * kernels_.columns;
+        const int columns = static_cast<int>(std::min<int64_t>(kernels_.columns, args.n - column));
+        const bool in_place = plain_ && columns == kernels_.columns;
+        float* out = in_place    ? args.c + top * args.c_row + column
+                     : one_visit ? sums
+                                 : sums + (t * (end - begin) + j - begin) * tile_floats_;
+        const int64_t out_row = in_place ? args.c_row : kernels_.columns;
+        const bool accumulate = first > 0 || (in_place && args.beta == 1.0f);
+        multiply(a, t, columns, steps, b.data + j * b.panel + first * b.row, b.row, out, out_row, accumulate);
+        if (!in_place && last == args.k) kernels_.epilogue(args, out, out_row, top, column, a.height(t), columns);
+      };
+      if (reads_a_in_place()) {  // rows of a stay in L1 and whole rows of c are written
+        for (int t = 0; t < tiles; ++t) {
+          for (int64_t j = begin; j < end; ++j) visit(t, j);
+        }
+      } else {  // a packed block of a stays in L2, and a panel of b is fetched once
         for (int64_t j = begin; j < end; ++j) {
-          const int64_t column = j * kernels_.columns;
-          const int columns = static_cast<int>(std::min<int64_t>(kernels_.columns, args.n - column));
-          const bool in_place = plain_ && columns == kernels_.columns;
-          float* out = in_place    ? args.c + (row + top) * args.c_row + column
-                       : one_visit ? sums
-                                   : sums + (t * (end - begin) + j - begin) * tile_floats_;
-          const int64_t out_row = in_place ? args.c_row : kernels_.columns;
-          const bool accumulate = first > 0 || (in_place && args.beta == 1.0f);
-          multiply(a, t, columns, steps, b.data + j * b.panel + first * b.row, b.row, out, out_row, accumulate);
-          if (!in_place && last == args.k) kernels_.epilogue(args, out, out_row, row + top, column, a.height(t), columns);
+          for (int t = 0; t < tiles; ++t) visit(t, j);
         }
       }
       first = last;
