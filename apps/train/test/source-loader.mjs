@@ -1,11 +1,15 @@
 // Lets Node run the TypeScript sources of the workspace, so that tests of the command line need no build:
 // node --conditions=ditkit-source --import ./test/source-loader.mjs src/cli.ts
-import { existsSync, readFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { isBuiltin, register } from 'node:module'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isMainThread } from 'node:worker_threads'
 
 if (isMainThread) register(import.meta.url)
+
+const cache = fileURLToPath(new URL('../../../node_modules/.cache/ditkit-sources', import.meta.url))
 
 /** Relative imports are written without an extension. */
 export async function resolve(specifier, context, next) {
@@ -20,6 +24,14 @@ export async function resolve(specifier, context, next) {
 
 export async function load(url, context, next) {
   if (!url.endsWith('.ts')) return next(url, context)
+  return { format: 'module', source: await javascriptOf(fileURLToPath(url)), shortCircuit: true }
+}
+
+/** The compiler takes longer to load than a test run takes; what it made is kept by content. */
+async function javascriptOf(fileName) {
+  const source = readFileSync(fileName, 'utf8')
+  const kept = join(cache, `${createHash('sha256').update(fileName).update(source).digest('hex')}.mjs`)
+  if (existsSync(kept)) return readFileSync(kept, 'utf8')
   const { default: ts } = await import('typescript')
   const compilerOptions = {
     module: ts.ModuleKind.ESNext,
@@ -27,9 +39,10 @@ export async function load(url, context, next) {
     verbatimModuleSyntax: true,
     inlineSourceMap: true,
   }
-  const { outputText } = ts.transpileModule(readFileSync(fileURLToPath(url), 'utf8'), {
-    compilerOptions,
-    fileName: fileURLToPath(url),
-  })
-  return { format: 'module', source: outputText, shortCircuit: true }
+  const { outputText } = ts.transpileModule(source, { compilerOptions, fileName })
+  mkdirSync(cache, { recursive: true })
+  const temporary = `${kept}.${process.pid}`
+  writeFileSync(temporary, outputText)
+  renameSync(temporary, kept)
+  return outputText
 }

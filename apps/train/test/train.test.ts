@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stateDict } from '@ditkit/checkpoint'
-import { openPt, readSafetensors } from '@ditkit/checkpoint/node'
+import { openPt, readSafetensors, writeSafetensors } from '@ditkit/checkpoint/node'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { readMetrics } from '../src/run/metrics'
@@ -113,11 +113,19 @@ describe('a run', () => {
   })
 })
 
-it('accumulating micro-batches takes the same step as one large batch, up to the noise drawn for each', async () => {
-  const out = await run(['train.accumulate=4', 'train.steps=5'])
-  const rows = readMetrics(join(metricsOf(out), 'training_metrics.csv'))
-  expect(rows.map(row => row.epoch)).toEqual([0, 0, 0, 0, 0])
-  for (const row of rows) expect(row.loss).toBeGreaterThan(0.3)
+it('accumulating micro-batches takes the mean of their losses, and of their gradients', async () => {
+  const rowsOf = async (...overrides: string[]) => {
+    const out = await run(['train.validate_every=0', ...overrides])
+    return readMetrics(join(metricsOf(out), 'training_metrics.csv'))
+  }
+  const [accumulated] = await rowsOf('train.batch=8', 'train.accumulate=4', 'train.steps=1')
+  // A rate this small leaves the weights as they are, so these are the same four micro-batches, one per step.
+  const single = await rowsOf('train.batch=2', 'train.accumulate=1', 'train.steps=4', 'train.learning_rate=1e-30')
+  const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length
+  expect(accumulated.loss).toBeCloseTo(mean(single.map(row => row.loss)), 6)
+  const norms = mean(single.map(row => row.grad_norm))
+  expect(accumulated.grad_norm).toBeLessThanOrEqual(norms * (1 + 1e-6))
+  expect(accumulated.grad_norm).toBeGreaterThan(0.4 * norms)
 })
 
 describe('fine-tuning', () => {
@@ -166,22 +174,46 @@ describe('fine-tuning', () => {
 })
 
 describe('a loss that is not finite', () => {
+  const diverge = (rate: string, out: string) =>
+    train({
+      recipe: 'blobs',
+      overrides: [...TINY, `train.learning_rate=${rate}`, 'train.clip=0', 'train.checkpoint_every=1'],
+      out,
+      mode: 'new',
+    })
+
   it('stops the run, names the step and the first tensor, and points to the last good checkpoint', async () => {
     const out = folder()
-    const overrides = [
-      ...TINY,
-      'train.learning_rate=1e25',
-      'train.clip=0',
-      'train.checkpoint_every=1',
-      'train.warmup=0',
-    ]
-    const failure = train({ recipe: 'blobs', overrides, out, mode: 'new' })
-    await expect(failure).rejects.toThrow(
-      /training stopped: step \d+: loss .*Replaying that batch: the first tensor that is not finite is the result of \S+ \[.*\] in \S+.*The last good checkpoint is .*step-00000\d/,
+    await expect(diverge('3e37', out)).rejects.toThrow(
+      /training stopped: step 2: loss \S+, gradient norm NaN\. Replaying that batch: the first tensor that is not finite is the result of \S+ \[[\d, ]+\] in (x_embedder|blocks\.0)\S*\. The last good checkpoint is .*step-000001;/,
     )
-    const checkpoints = readdirSync(join(out, 'checkpoints', 'blobs'))
-    const weights = await readSafetensors(join(out, 'checkpoints', 'blobs', checkpoints.at(-1)!, 'model.safetensors'))
+    const weights = await readSafetensors(join(out, 'checkpoints', 'blobs', 'step-000001', 'model.safetensors'))
     for (const [name, { data }] of weights) expect((data as Float32Array).every(Number.isFinite), name).toBe(true)
+  })
+
+  it('leaves no checkpoint with broken weights when a step itself overflows', async () => {
+    const out = folder()
+    await expect(diverge('1e39', out)).rejects.toThrow(
+      /weight \S+ holds (NaN|-?Infinity) after step 1, which is not saved/,
+    )
+    expect(readdirSync(join(out, 'checkpoints', 'blobs'))).toEqual([])
+  })
+
+  it('is told apart by where it begins: here in the loss', async () => {
+    await expect(diverge('1e25', folder())).rejects.toThrow(
+      'is the result of square [8, 1, 8, 8] after the model’s forward pass',
+    )
+  })
+
+  it('is a weight when the run starts from a broken one', async () => {
+    const out = await run(['train.steps=2'])
+    const weights = await weightsOf(out)
+    ;(weights.get('blocks.0.mlp.fc1.bias')!.data as Float32Array)[3] = Number.NaN
+    const broken = join(root, 'broken.safetensors')
+    await writeSafetensors(broken, weights)
+    await expect(run([`init_from=${broken}`])).rejects.toThrow(
+      /step 1: .*weight blocks\.0\.mlp\.fc1\.bias holds NaN\. There is no checkpoint before it/,
+    )
   })
 })
 

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { openSafetensors, type WrittenFile, writeFileAtomic, writeSafetensors } from '@ditkit/checkpoint/node'
 import type { DiT } from '@ditkit/dit-model'
-import type { AdamW, EMA } from '@ditkit/nn'
+import type { AdamW, EMA, StateDict } from '@ditkit/nn'
 import { checkConfig } from '../config/load'
 import type { Config } from '../config/schema'
 import { messageOf, UserError } from '../errors'
@@ -61,6 +61,7 @@ export async function saveCheckpoint(
     state.ema.stateDict(),
     state.optimizer.stateDict(),
   ])
+  checkFinite(weights, info.card.step)
   await writeFolderAtomically(path, async temporary => {
     const files = {
       'model.safetensors': await writeSafetensors(join(temporary, 'model.safetensors'), weights, { metadata }),
@@ -79,6 +80,18 @@ export async function saveCheckpoint(
   })
   for (const old of listCheckpoints(folder).slice(0, -keep)) rmSync(join(folder, old), { recursive: true })
   return path
+}
+
+/** A step can overflow although its gradient was finite; such weights must not take the place of good ones. */
+function checkFinite(weights: StateDict, step: number): void {
+  for (const [name, { data }] of Object.entries(weights)) {
+    const bad = data.find((value: number) => !Number.isFinite(value))
+    if (bad !== undefined) {
+      throw new UserError(
+        `weight ${name} holds ${bad} after step ${step}, which is not saved; a smaller train.learning_rate helps`,
+      )
+    }
+  }
 }
 
 /** The newest checkpoint of a run; undefined when there is none yet. Removes what a killed process left half written. */
