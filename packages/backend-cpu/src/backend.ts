@@ -240,7 +240,12 @@ export class CpuBackend implements Backend {
     commands.begin(OPCODE.adamw).operand(scalars).number(maxNorm).operand(norm).number(tensors.length)
     for (const { parameter, gradient, firstMoment, secondMoment, average, decayScale, lrScale } of tensors) {
       commands.number(parameter.shape.reduce((count, n) => count * n, 1))
-      commands.span(parameter).span(gradient).span(firstMoment).span(secondMoment).flag(average !== undefined)
+      commands
+        .span(parameter)
+        .span(gradient)
+        .span(firstMoment)
+        .span(secondMoment)
+        .flag(average !== undefined)
       if (average) commands.span(average)
       commands.number(decayScale).number(lrScale)
     }

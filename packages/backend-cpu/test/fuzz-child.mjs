@@ -282,12 +282,11 @@ const actions = [
   [1, w => devices[w].submit.call(garbage(), garbage())],
   [1, w => new devices[w].read(garbage(), garbage())],
 ]
-const weight = actions.reduce((sum, [w]) => sum + w, 0)
+const deck = actions.flatMap(([weight, action]) => Array(weight).fill(action))
 
 for (const w of [0, 1]) for (let i = 0; i < 8; i++) live[w].push(devices[w].alloc(STORAGE))
 for (let i = 0; i < Number(calls); i++) {
-  let at = random() * weight
-  const action = actions.find(([w]) => (at -= w) < 0)[1]
+  const action = pick(deck)
   try {
     action(below(2))
     counts.accepted++
