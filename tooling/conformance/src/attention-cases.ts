@@ -54,6 +54,7 @@ export const SINGLE_OPTIONS: readonly (readonly [string, AttentionCase])[] = [
   ['packed qkv', { ...BASE, layout: 'qkv' }],
   ['packed kv', { ...BASE, queries: 23, layout: 'kv' }],
   ['everything at 147', everything(147)],
+  ['everything at 587', { ...everything(587), heads: 1 }],
 ]
 
 /** Many options at once, at a size that takes several tiles of any kernel. */
