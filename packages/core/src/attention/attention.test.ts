@@ -203,3 +203,38 @@ it('attentionWeights sum to 1 in every row that attends to something', async () 
   expect(sums[1]).toBe(0)
   expect(sums[2]).toBeCloseTo(1, 14)
 })
+
+it('standard lets no value of an excluded pair through, NaN and Infinity included', async () => {
+  // Key 2 holds NaN and only query 1 may see it.
+  const mask = device.tensor(Uint8Array.of(1, 1, 0, 1, 1, 1, 0, 1, 0), [3, 3])
+  const draw = (seed: number, at?: number) => {
+    const data = Float64Array.from(hostNormal(rngKey(seed), 12))
+    if (at !== undefined) data.fill(at, 8)
+    return device.tensor(data, [1, 3, 1, 4], { requiresGrad: true })
+  }
+  const g = draw(9)
+  const run = async (bad?: number) => {
+    const [q, k, v] = [draw(1), draw(2, bad), draw(3, bad)]
+    const out = attention(q, k, v, { mask, kernel: 'standard' })
+    backward(out, g)
+    return [await out.data(), await (q.grad as Tensor).data()]
+  }
+  const right = await run()
+  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+    const got = await run(bad)
+    got.forEach((data, i) => {
+      for (const row of [0, 2]) {
+        expect(data.slice(4 * row, 4 * row + 4)).toEqual(right[i].slice(4 * row, 4 * row + 4))
+      }
+    })
+    expect([...got[0].slice(4, 8)].every(Number.isNaN)).toBe(true)
+  }
+})
+
+it('a gradient is computed for those who want one, and for nobody else', async () => {
+  const [q, k, v] = [random([1, 3, 1, 4], 1, false), random([1, 5, 1, 4], 2, true), random([1, 5, 1, 4], 3, false)]
+  backward(attention(q, k, v), random([1, 3, 1, 4], 4, false))
+  expect([q.grad, v.grad]).toEqual([undefined, undefined])
+  expect(k.grad?.shape).toEqual([1, 5, 1, 4])
+  expect(attention(q, q, q).requiresGrad).toBe(false)
+})
