@@ -185,7 +185,7 @@ describe('a loss that is not finite', () => {
   it('stops the run, names the step and the first tensor, and points to the last good checkpoint', async () => {
     const out = folder()
     await expect(diverge('3e37', out)).rejects.toThrow(
-      /training stopped: step 2: loss \S+, gradient norm NaN\. Replaying that batch: the first tensor that is not finite is the result of \S+ \[[\d, ]+\] in (x_embedder|blocks\.0)\S*\. The last good checkpoint is .*step-000001;/,
+      /training stopped: step 2: loss \S+, gradient norm NaN\. Replaying that batch: the first tensor that is not finite is the result of \S+ \[[\d, ]+\] in final_layer\.linear\. The last good checkpoint is .*step-000001;/,
     )
     const weights = await readSafetensors(join(out, 'checkpoints', 'blobs', 'step-000001', 'model.safetensors'))
     for (const [name, { data }] of weights) expect((data as Float32Array).every(Number.isFinite), name).toBe(true)
@@ -196,7 +196,7 @@ describe('a loss that is not finite', () => {
     await expect(diverge('1e39', out)).rejects.toThrow(
       /weight \S+ holds (NaN|-?Infinity) after step 1, which is not saved/,
     )
-    expect(readdirSync(join(out, 'checkpoints', 'blobs'))).toEqual([])
+    expect(existsSync(join(out, 'checkpoints'))).toBe(false)
   })
 
   it('is told apart by where it begins: here in the loss', async () => {
