@@ -100,6 +100,7 @@ void Backward::finish_queries(const BackwardUnit& u) const {
   for (int64_t i = 0; i < s.queries; ++i) {
     const float* from = dq_partials + u.dq_partial + i * width;
     auto sum = [&](int64_t d) {
+      if (u.chunks == 1) return from[d];
       float total = 0;
       for (int64_t c = 0; c < u.chunks; ++c) total += from[c * step + d];
       return total;

@@ -18,11 +18,13 @@ namespace {
 #define ATTENTION_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define ATTENTION_MUL_EVEN(a, b) (((a) & 0xffffffffu) * (uint64_t)(b))
 #endif
+#define ATTENTION_FUSES 0
 constexpr int kWidth = 4;
 constexpr int kRows = 4;
 
 #include "vector.inc"
 
+INLINE float sum_lanes(vf v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 INLINE float max_lanes(vf v) {
   float best = v[0];
   for (int i = 1; i < kWidth; ++i) best = v[i] > best ? v[i] : best;
