@@ -42,7 +42,7 @@ void copy_run(const char* from, int64_t from_stride, char* to, int64_t to_stride
   To* d = reinterpret_cast<To*>(to);
   if constexpr (std::is_same_v<From, To>) {
     if (from_stride == 1 && to_stride == 1) {
-      std::memcpy(d, a, n * sizeof(To));
+      std::memmove(d, a, n * sizeof(To));
       return;
     }
   }

@@ -79,7 +79,7 @@ void push_gather(Decoder& in) {
     executor.pool.run((n + group - 1) / group, [&](int64_t chunk, int) {
       for (int64_t i = chunk * group; i < std::min(n, (chunk + 1) * group); ++i) {
         const int64_t row = clamp(r.index.i32()[i], r.table.shape[0]);
-        std::memcpy(r.values.data + i * bytes, r.table.data + row * bytes, bytes);
+        std::memmove(r.values.data + i * bytes, r.table.data + row * bytes, bytes);
       }
     });
   });
