@@ -6,6 +6,7 @@ import {
   backward,
   type Device,
   fromBlockedMask,
+  grad,
   hostNormal,
   packedAttention,
   packedCrossAttention,
@@ -237,4 +238,13 @@ it('a gradient is computed for those who want one, and for nobody else', async (
   expect([q.grad, v.grad]).toEqual([undefined, undefined])
   expect(k.grad?.shape).toEqual([1, 5, 1, 4])
   expect(attention(q, q, q).requiresGrad).toBe(false)
+})
+
+it('grad of one factor alone is the same as beside all others', async () => {
+  const [q, k, v] = [random([1, 3, 1, 4], 1), random([1, 5, 1, 4], 2), random([1, 5, 1, 4], 3)]
+  const factoredBias = { query: random([1, 3, 1, 2], 4), key: random([1, 5, 1, 2], 5) }
+  const g = random([1, 3, 1, 4], 6, false)
+  backward(attention(q, k, v, { factoredBias }), g)
+  const [alone] = grad(attention(q, k, v, { factoredBias }), [factoredBias.key], g)
+  expect(await alone.data()).toEqual(await factoredBias.key.grad?.data())
 })

@@ -1,128 +1,64 @@
-// One attention call from start to tape: normalise, choose a kernel, run it, route its gradients.
+// One attention call from start to tape: normalise, choose a kernel, run it, and record how to run its backward.
 
 import { type BackwardFunction, record } from '../autograd/node'
-import { bytesPerElement, type DType } from '../dtype'
+import type { Device } from '../device'
 import { dense } from '../ops/layout'
 import { internally } from '../scope'
-import { contiguousStrides } from '../shape'
-import { emptyTensor, type Tensor, viewOf } from '../tensor'
+import { emptyTensor, type Tensor } from '../tensor'
 import { chooseKernel } from './dispatch'
-import type { AttentionContext, AttentionGradients, AttentionKernel, AttentionOutput, AttentionProblem } from './kernel'
+import {
+  type GradientName,
+  gradientOutputs,
+  gradientsAhead,
+  gradientsFor,
+  partOf,
+  type Route,
+  routing,
+  type Source,
+} from './gradients'
+import type { AttentionContext, AttentionKernel, AttentionOutput, AttentionProblem } from './kernel'
 import type { AttentionOptions } from './options'
-import { normalise, type TensorOperands, wantedGradients } from './problem'
-
-type Part = 'q' | 'k' | 'v'
-
-/** A tensor on the tape and what it holds: one of q, k, v, or several along axis 2. */
-export interface Source {
-  readonly tensor: Tensor
-  readonly parts: readonly Part[]
-}
-
-/** The view of part `index` of a packed projection [B, N, parts, H, D]; the tensor itself where there is one part. */
-function partOf(x: Tensor, index: number, count: number): Tensor {
-  if (count === 1) return x
-  const drop = (values: readonly number[]) => values.filter((_, axis) => axis !== 2)
-  return viewOf(x, drop(x.shape), drop(x.strides), x.byteOffset + index * x.strides[2] * bytesPerElement(x.dtype))
-}
-
-function partsOf(sources: readonly Source[]): Record<Part, Tensor> {
-  const parts: Partial<Record<Part, Tensor>> = {}
-  for (const { tensor, parts: names } of sources) {
-    names.forEach((name, index) => {
-      parts[name] = partOf(tensor, index, names.length)
-    })
-  }
-  return parts as Record<Part, Tensor>
-}
+import { normalise, type TensorOperands } from './problem'
 
 /** Runs a call and puts it on the tape. `sources` hold q, k and v between them. */
 export function callAttention(op: string, sources: readonly Source[], options: AttentionOptions): Tensor {
   return internally(() => {
     const { q, k, v } = partsOf(sources)
-    const holder = Object.fromEntries(sources.flatMap(s => s.parts.map(part => [part, s.tensor])))
-    const gradients = wantedGradients(holder as Record<Part, Tensor>, options)
-    const { problem, operands } = normalise(op, q, k, v, options, gradients)
+    const tape = routing(sources, options)
+    const { problem, operands } = normalise(op, q, k, v, options, gradientsAhead(tape))
     const { device } = q
     const kernel = chooseKernel(op, device, problem, options.kernel)
-    const shape = [q.shape[0], q.shape[1], q.shape[2], v.shape[3]]
-    if (isTrivial(problem)) return trivial(op, sources, options, shape, problem.dtype)
-
-    const out = emptyTensor(device, shape, problem.dtype)
-    const result = kernel.forward(problem, operands, contextFor(out, { out }))
+    const out = emptyTensor(device, [q.shape[0], q.shape[1], q.shape[2], v.shape[3]], problem.dtype)
+    if (isEmpty(problem)) {
+      device.backend.fill(out, 0)
+      record(op, tape.inputs, [out], [], zeroGradients(device, problem, tape.routes))
+      return out
+    }
+    const result = kernel.forward(problem, operands, contextFor(device, { out }))
     if (result.out !== out) throw new Error(`attention kernel ${kernel.name} did not return the output it was given`)
-    const names = (Object.keys(operands) as (keyof TensorOperands)[]).filter(
-      (name): name is OperandName => name !== 'host' && operands[name] !== undefined,
-    )
-    const saved = [...names.map(name => operands[name] as Tensor), ...(result.saved as Tensor[])]
-    const tape = tapeInputs(sources, options)
-    record(op, tape.inputs, [out], saved, ([gradient], context) => {
-      if (!gradient) return []
-      const restored = Object.fromEntries(names.map((name, i) => [name, context.saved[i]]))
-      return runBackward(
-        kernel,
-        { ...problem, gradients: tape.wanted(context.needs) },
-        { ...restored, host: operands.host } as unknown as TensorOperands,
-        context.saved.slice(names.length),
-        dense(gradient),
-        sources.map((source, i) => ({ parts: source.parts, shape: source.tensor.shape, needed: context.needs[i] })),
-        tape,
-      )
-    })
+    const { host, ...tensors } = operands
+    const present = Object.entries(tensors).filter((entry): entry is [string, Tensor] => entry[1] !== undefined)
+    const names = present.map(([name]) => name)
+    const saved = [...present.map(([, tensor]) => tensor), ...(result.saved as Tensor[])]
+    record(op, tape.inputs, [out], saved, kernelGradients(kernel, problem, names, host, tape.routes))
     return out
   })
 }
 
-type OperandName = Exclude<keyof TensorOperands, 'host'>
-
-/** The tensors a call takes gradients for, in the order of the tape. */
-interface TapeInputs {
-  readonly inputs: readonly Tensor[]
-  /** Shape of the bias as the caller gave it. */
-  readonly biasShape: readonly number[] | undefined
-  wanted(needs: readonly boolean[]): AttentionProblem['gradients']
-  /** Lines gradients up with `inputs`. */
-  order(sources: readonly (Tensor | undefined)[], gradients: AttentionGradients): (Tensor | undefined)[]
+function partsOf(sources: readonly Source[]): Record<'q' | 'k' | 'v', Tensor> {
+  const entries = sources.flatMap(({ tensor, parts }) =>
+    parts.map((part, i) => [part, partOf(tensor, i, parts.length)] as const),
+  )
+  return Object.fromEntries(entries) as Record<'q' | 'k' | 'v', Tensor>
 }
 
-function tapeInputs(sources: readonly Source[], options: AttentionOptions): TapeInputs {
-  const { bias, factoredBias } = options
-  const count = sources.length
-  const biasAt = count
-  const factorAt = biasAt + (bias ? 1 : 0)
-  const partNames = sources.map(source => source.parts)
-  const biasShape = bias?.shape
-  return {
-    inputs: [
-      ...sources.map(source => source.tensor),
-      ...(bias ? [bias] : []),
-      ...(factoredBias ? [factoredBias.query, factoredBias.key] : []),
-    ],
-    biasShape,
-    wanted(needs) {
-      const part = (name: Part) => needs[partNames.findIndex(names => names.includes(name))]
-      return {
-        q: part('q'),
-        k: part('k'),
-        v: part('v'),
-        bias: biasShape !== undefined && needs[biasAt],
-        factors: Boolean(needs[factorAt] || needs[factorAt + 1]),
-      }
-    },
-    order(list, gradients) {
-      const { bias: dBias, factorQuery, factorKey } = gradients as Partial<Record<AttentionOutput, Tensor>>
-      return [
-        ...list,
-        ...(biasShape ? [dBias && viewOf(dBias, biasShape, contiguousStrides(biasShape))] : []),
-        factorQuery,
-        factorKey,
-      ]
-    },
-  }
+/** Without a pair of tokens, or a number in the result, there is nothing for a kernel to do. */
+function isEmpty(problem: AttentionProblem): boolean {
+  const { batch, queryTokens, keyTokens, heads, valueDim } = problem
+  return batch * queryTokens * keyTokens * heads * valueDim === 0
 }
 
-function contextFor(like: Tensor, outputs: Partial<Record<AttentionOutput, Tensor>>): AttentionContext {
-  const { device } = like
+function contextFor(device: Device, outputs: Partial<Record<AttentionOutput, Tensor>>): AttentionContext {
   return {
     backend: device.backend,
     output(name) {
@@ -130,64 +66,39 @@ function contextFor(like: Tensor, outputs: Partial<Record<AttentionOutput, Tenso
       if (!tensor) throw new Error(`attention kernel: there is no output '${name}' in this call`)
       return tensor
     },
-    empty: (shape: readonly number[], dtype: DType) => emptyTensor(device, shape, dtype),
+    empty: (shape, dtype) => emptyTensor(device, shape, dtype),
   }
 }
 
-function runBackward(
+// The functions below make what the tape keeps until backward. They are given no tensors, so that it keeps none alive.
+
+function zeroGradients(device: Device, problem: AttentionProblem, routes: readonly Route[]): BackwardFunction {
+  return (_, { needs }) =>
+    routes.map(({ shape }, i) => (needs[i] ? device.zeros(shape, { dtype: problem.dtype }) : undefined))
+}
+
+/** `names` are those of the operands, which come first among the saved tensors; the kernel's own follow. */
+function kernelGradients(
   kernel: AttentionKernel,
-  problem: AttentionProblem,
-  operands: TensorOperands,
-  saved: readonly Tensor[],
-  dOut: Tensor,
-  sources: readonly { parts: readonly Part[]; shape: readonly number[]; needed: boolean }[],
-  tape: TapeInputs,
-): ReturnType<BackwardFunction> {
-  const { device } = dOut
-  const outputs: Partial<Record<AttentionOutput, Tensor>> = {}
-  const list = sources.map(({ parts, shape, needed }) => {
-    if (!needed) return undefined
-    // One gradient for a packed projection: the kernel writes its parts in place.
-    const whole = emptyTensor(device, shape, problem.dtype)
-    parts.forEach((part, index) => {
-      outputs[part] = partOf(whole, index, parts.length)
-    })
-    return whole
-  })
-  const like = (x: Tensor | undefined) => x && emptyTensor(device, x.shape, problem.dtype)
-  if (problem.gradients.bias) outputs.bias = like(operands.bias)
-  if (problem.gradients.factors) {
-    outputs.factorQuery = like(operands.factorQuery)
-    outputs.factorKey = like(operands.factorKey)
-  }
-  const gradients = kernel.backward(problem, operands, saved, dOut, contextFor(dOut, outputs))
-  for (const name of Object.keys(outputs) as Exclude<AttentionOutput, 'out'>[]) {
-    if (gradients[name] !== outputs[name]) {
-      throw new Error(`attention kernel ${kernel.name} did not return the gradient '${name}' it was given`)
+  forward: AttentionProblem,
+  names: readonly string[],
+  host: TensorOperands['host'],
+  routes: readonly Route[],
+): BackwardFunction {
+  return ([gradient], { saved, needs }) => {
+    if (!gradient) return []
+    const { device } = gradient
+    const problem = { ...forward, gradients: gradientsFor(routes, needs) }
+    const tensors = Object.fromEntries(names.map((name, i) => [name, saved[i]]))
+    const operands = { ...tensors, host } as unknown as TensorOperands
+    const { tensors: gradients, outputs } = gradientOutputs(device, problem, routes)
+    const context = contextFor(device, outputs)
+    const results = kernel.backward(problem, operands, saved.slice(names.length), dense(gradient), context)
+    for (const name of Object.keys(outputs) as GradientName[]) {
+      if (results[name] !== outputs[name]) {
+        throw new Error(`attention kernel ${kernel.name} did not return the gradient '${name}' it was given`)
+      }
     }
+    return gradients
   }
-  return tape.order(list, gradients)
-}
-
-/** Without a pair of tokens, or a number in the result, there is nothing for a kernel to do. */
-function isTrivial(problem: AttentionProblem): boolean {
-  const { batch, queryTokens, keyTokens, heads, valueDim } = problem
-  return batch * queryTokens * keyTokens * heads * valueDim === 0
-}
-
-function trivial(
-  op: string,
-  sources: readonly Source[],
-  options: AttentionOptions,
-  shape: readonly number[],
-  dtype: DType,
-): Tensor {
-  const { device } = sources[0].tensor
-  const out = device.zeros(shape, { dtype })
-  const { inputs } = tapeInputs(sources, options)
-  const shapes = inputs.map(input => input.shape)
-  record(op, inputs, [out], [], (_, { needs }) =>
-    shapes.map((gradient, i) => (needs[i] ? device.zeros(gradient, { dtype }) : undefined)),
-  )
-  return out
 }

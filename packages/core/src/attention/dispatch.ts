@@ -4,9 +4,10 @@ import type { Device } from '../device'
 import { internally } from '../scope'
 import type { Tensor } from '../tensor'
 import { chunkedAttention } from './chunked'
+import { gradientsAhead, routing } from './gradients'
 import { ATTENTION_CONTRACT, type AttentionKernel, type AttentionProblem } from './kernel'
 import type { AttentionOptions } from './options'
-import { normalise, wantedGradients } from './problem'
+import { normalise } from './problem'
 import { standardKernel } from './standard'
 
 export interface AttentionCandidate {
@@ -97,11 +98,16 @@ export function explainAttention(
     const { chosen, candidates } = decide(first, problem, (third as string | undefined) ?? 'auto')
     return { problem, choice: chosen?.name, candidates }
   }
-  const inputs = { q: first, k: second as Tensor, v: third as Tensor }
-  const { problem } = internally(() => ({
-    problem: normalise('explainAttention', inputs.q, inputs.k, inputs.v, options, wantedGradients(inputs, options))
-      .problem,
-  }))
+  const [q, k, v] = [first, second as Tensor, third as Tensor]
+  const tape = routing(
+    [
+      { tensor: q, parts: ['q'] },
+      { tensor: k, parts: ['k'] },
+      { tensor: v, parts: ['v'] },
+    ],
+    options,
+  )
+  const problem = internally(() => normalise('explainAttention', q, k, v, options, gradientsAhead(tape)).problem)
   const { chosen, candidates } = decide(first.device, problem, options.kernel ?? 'auto')
   return { problem, choice: chosen?.name, candidates }
 }

@@ -1,6 +1,5 @@
 // From a call's tensors and options to the problem and operands that kernels see.
 
-import { shouldRecord } from '../autograd/node'
 import type { CallSite } from '../backend'
 import { hostValues } from '../host-values'
 import { keyTensor } from '../ops/random'
@@ -24,24 +23,6 @@ export type TensorOperands = { readonly [K in keyof Omit<AttentionOperands, 'hos
   readonly host?: AttentionOperands['host']
 }
 
-export type Wanted = AttentionProblem['gradients']
-
-/** Which gradients a call will be asked for. */
-export function wantedGradients(
-  inputs: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor },
-  options: AttentionOptions,
-): Wanted {
-  const { bias, factoredBias } = options
-  const wants = (...tensors: (Tensor | undefined)[]) => shouldRecord(tensors.filter(t => t !== undefined))
-  return {
-    q: wants(inputs.q),
-    k: wants(inputs.k),
-    v: wants(inputs.v),
-    bias: wants(bias),
-    factors: wants(factoredBias?.query, factoredBias?.key),
-  }
-}
-
 /**
  * Checks a call and normalises it. q, k, v may be views; masks of all forms become those of `AttentionOperands`. What only the data can show
  * (lengths, offsets, mask values) is put right on the device and reported at the next read. Throws naming op and operand.
@@ -52,7 +33,7 @@ export function normalise(
   k: Tensor,
   v: Tensor,
   options: AttentionOptions,
-  gradients: Wanted,
+  gradients: AttentionProblem['gradients'],
 ): { problem: AttentionProblem; operands: TensorOperands } {
   checkInputs(op, q, k, v)
   const plain = plainOptions(op, options, q.shape[3])
