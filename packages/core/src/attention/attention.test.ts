@@ -140,6 +140,52 @@ describe.each(KERNELS)('%s', kernel => {
     }
   })
 
+  it.each(['top-left', 'bottom-right'] as const)('a packed batch is its samples apart, causal %s', async causal => {
+    const [queries, keys] = [
+      [3, 0, 4, 2],
+      [5, 2, 6, 0],
+    ]
+    const offsets = (counts: number[]) => {
+      const starts = counts.map((_, s) => counts.slice(0, s).reduce((a, b) => a + b, 0))
+      return device.tensor(Int32Array.of(...starts, starts[3] + counts[3]), [5])
+    }
+    const [q, k, v] = [random([1, 9, 2, 4], 1, false), random([1, 13, 2, 4], 2, false), random([1, 13, 2, 4], 3, false)]
+    const keyLengths = device.tensor(Int32Array.of(5, 2, 4, 0), [4])
+    const packed = { query: offsets(queries), key: offsets(keys) }
+    const out = await attention(q, k, v, { kernel, causal, offsets: packed, keyLengths }).data()
+    let [query, key] = [0, 0]
+    for (const [s, n] of queries.entries()) {
+      const part = (x: Tensor, first: number, count: number) => slice(x, 1, first, first + count)
+      const apart = attention(part(q, query, n), part(k, key, keys[s]), part(v, key, keys[s]), {
+        kernel,
+        causal,
+        keyMask: device.tensor(
+          Uint8Array.from({ length: keys[s] }, (_, j) => Number(j < [5, 2, 4, 0][s])),
+          [1, keys[s]],
+        ),
+      })
+      const expected = (await apart.data()) as Float64Array
+      expected.forEach((x, i) => {
+        expect(Math.abs((out[query * 8 + i] as number) - x)).toBeLessThan(1e-14)
+      })
+      query += n
+      key += keys[s]
+    }
+  })
+
+  it('lengths are masks of a leading part', async () => {
+    const [q, k, v] = [random([2, 3, 2, 4], 1, false), random([2, 5, 2, 4], 2, false), random([2, 5, 2, 4], 3, false)]
+    const [keyLengths, queryLengths] = [
+      [3, 0],
+      [2, 3],
+    ].map(n => device.tensor(Int32Array.from(n), [2]))
+    const keyMask = device.tensor(Uint8Array.of(1, 1, 1, 0, 0, 0, 0, 0, 0, 0), [2, 5])
+    const queryMask = device.tensor(Uint8Array.of(1, 1, 0, 1, 1, 1), [2, 3])
+    const byLength = attention(q, k, v, { kernel, keyLengths, queryLengths, causal: 'bottom-right' })
+    const byMask = attention(q, k, v, { kernel, keyMask, queryMask, causal: 'bottom-right' })
+    expect(await byLength.data()).toEqual(await byMask.data())
+  })
+
   it('gives 0 and gradient 0 to a query that may attend to nothing, and reads nothing of it', async () => {
     const bad = Float64Array.from(hostNormal(rngKey(1), 24)).fill(Number.NaN, 8, 16)
     const q = device.tensor(bad, [1, 3, 2, 4], { requiresGrad: true })
