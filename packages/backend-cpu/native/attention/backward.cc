@@ -45,6 +45,25 @@ struct Backward {
   void sum_factor(const float* sums, const TokenView<float>& to, int64_t tokens) const;
 };
 
+// What a unit reads.
+void add_operands(Soon& soon, const AttentionArgs& a, const AttentionGradient& g, const AttentionSample& s, int64_t h) {
+  const int64_t b = s.storage_batch;
+  add_soon(soon, a.k.at(b, s.key_begin, h), a.k.token, s.live_keys, a.dim);
+  add_soon(soon, a.v.at(b, s.key_begin, h), a.v.token, s.live_keys, a.value_dim);
+  add_soon(soon, a.q.at(b, s.query_begin, h), a.q.token, s.live_queries, a.dim);
+  add_soon(soon, g.out.at(b, s.query_begin, h), g.out.token, s.live_queries, a.value_dim);
+  add_soon(soon, g.d_out.at(b, s.query_begin, h), g.d_out.token, s.live_queries, a.value_dim);
+}
+
+// What a job writes.
+void add_results(Soon& soon, const BackwardJob& job) {
+  const AttentionUnit& u = *job.unit;
+  const int64_t keys = job.key_end - job.key_begin;
+  add_soon(soon, job.dq, job.dq_step, u.queries, u.dim);
+  add_soon(soon, job.dk ? job.dk + job.key_begin * job.dk_step : nullptr, job.dk_step, keys, u.dim);
+  add_soon(soon, job.dv ? job.dv + job.key_begin * job.dv_step : nullptr, job.dv_step, keys, u.value_dim);
+}
+
 float* token_at(const TokenView<float>& view, int64_t b, int64_t n, int64_t h) {
   return view.data ? view.at(b, n, h) : nullptr;
 }
@@ -212,15 +231,27 @@ void attention_backward(const AttentionArgs& args, const AttentionGradient& grad
       std::memset(sums + begin, 0, sizeof(float) * std::min(kElementsPerTask, count - begin));
     });
   }
-  pool.run(static_cast<int64_t>(plan.tasks.size()), [&](int64_t index, int thread) {
+  const bool fetches = worth_fetching(args);
+  const int64_t tasks = static_cast<int64_t>(plan.tasks.size());
+  pool.run(tasks, [&](int64_t index, int thread) {
     const BackwardTask& task = plan.tasks[index];
-    for (int64_t i = task.first_unit; i < task.first_unit + task.unit_count; ++i) {
+    const int64_t end = task.first_unit + task.unit_count;
+    // What this thread will most likely do next; a wrong guess costs little.
+    const int64_t next_task = index + pool.threads();
+    const int64_t after = next_task < tasks ? plan.tasks[next_task].first_unit : -1;
+    for (int64_t i = task.first_unit; i < end; ++i) {
       const BackwardUnit& u = plan.order[i];
       const AttentionSample& s = samples[u.sample];
       if (task.chunk >= u.chunks) continue;
       const AttentionUnit unit = attention_unit(args, s, u.head);
       BackwardJob job = {};
       run.fill_job(job, s, u, unit, task);
+      if (fetches) add_results(job.soon, job);
+      const int64_t next = i + 1 < end ? i + 1 : after;
+      if (fetches && next >= 0) {
+        const BackwardUnit& n = plan.order[next];
+        add_operands(job.soon, args, gradient, samples[n.sample], n.head);
+      }
       kernels.backward(job, scratches + thread * scratch);
     }
   });

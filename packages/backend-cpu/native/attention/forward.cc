@@ -66,6 +66,14 @@ void merge(const AttentionArgs& args, const AttentionResult& result, const Task&
   }
 }
 
+void add_operands(Soon& soon, const AttentionArgs& args, const Task& task) {
+  const AttentionSample& s = *task.sample;
+  const int64_t rows = task.row_end - task.row_begin;
+  add_soon(soon, args.q.at(s.storage_batch, s.query_begin + task.row_begin, task.head), args.q.token, rows, args.dim);
+  add_soon(soon, args.k.at(s.storage_batch, s.key_begin, task.head), args.k.token, s.live_keys, args.dim);
+  add_soon(soon, args.v.at(s.storage_batch, s.key_begin, task.head), args.v.token, s.live_keys, args.value_dim);
+}
+
 }  // namespace
 
 void attention_forward(const AttentionArgs& args, const AttentionResult& result, ThreadPool& pool, Isa isa,
@@ -105,13 +113,16 @@ void attention_forward(const AttentionArgs& args, const AttentionResult& result,
   const int64_t count = static_cast<int64_t>(tasks.size());
   const int64_t work = std::max<int64_t>(1, most_rows * args.keys * (args.dim + args.value_dim + args.rank));
   const int64_t grain = std::max<int64_t>(1, std::min(kWorkPerTask / work, divide_up(count, 4 * pool.threads())));
+  const bool fetches = worth_fetching(args);
   auto run = [&](int64_t claim, int thread) {
-    for (int64_t t = claim * grain; t < std::min(count, (claim + 1) * grain); ++t) {
+    const int64_t end = std::min(count, (claim + 1) * grain);
+    for (int64_t t = claim * grain; t < end; ++t) {
       const Task& task = tasks[t];
       const AttentionSample& s = *task.sample;
       const AttentionUnit unit = attention_unit(args, s, task.head);
       const int64_t range_keys = divide_up(divide_up(s.keys, task.ranges), kKeyBlock) * kKeyBlock;
-      ForwardJob job = {};
+      ForwardJob job;
+      job.soon.count = 0;
       job.unit = &unit;
       job.row_begin = task.row_begin;
       job.row_end = task.row_end;
@@ -119,8 +130,15 @@ void attention_forward(const AttentionArgs& args, const AttentionResult& result,
       job.key_end = std::min(s.keys, job.key_begin + range_keys);
       job.out = result.out.at(s.storage_batch, s.query_begin, task.head);
       job.out_step = result.out.token;
-      if (result.stats) job.stats = result.stats + 2 * query_entry(args, s, task.head);
-      if (task.partial >= 0) job.partial = partials + task.partial;
+      job.stats = result.stats ? result.stats + 2 * query_entry(args, s, task.head) : nullptr;
+      job.partial = task.partial >= 0 ? partials + task.partial : nullptr;
+      if (fetches) {
+        add_soon(job.soon, job.out + job.row_begin * job.out_step, job.out_step, job.row_end - job.row_begin,
+                 args.value_dim);
+        // What this thread will most likely do next; a wrong guess costs little.
+        const int64_t next = t + 1 < end ? t + 1 : (claim + pool.threads()) * grain;
+        if (next < count) add_operands(job.soon, args, tasks[next]);
+      }
       kernels.forward(job, scratches + thread * scratch);
     }
   };

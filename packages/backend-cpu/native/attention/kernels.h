@@ -29,6 +29,18 @@ struct AttentionUnit {
   uint32_t dropout_threshold, rng_low, rng_high, sample, head;
 };
 
+// Rows of memory that will soon be read or written: fetched into L2 while a job computes. A unit's rows are pieces of a
+// cache line or two, a token apart, which the processor does not foresee.
+struct SoonRows {
+  const float* data;
+  int64_t step, rows, width;
+};
+struct Soon {
+  static constexpr int kMost = 8;
+  SoonRows list[kMost];
+  int count;
+};
+
 // Query rows [row_begin, row_end) over the keys [key_begin, key_end), a multiple of kKeyBlock apart from the sample's
 // first key. Either finishes rows (out, stats), or leaves partial sums for a merge of key ranges.
 struct ForwardJob {
@@ -38,6 +50,7 @@ struct ForwardJob {
   int64_t out_step;
   float* stats;    // pairs, at the sample's first row; or null
   float* partial;  // or null; rows x value_dim sums, then rows maxima, then rows sums
+  Soon soon;
 };
 
 // All query rows of a unit over the keys [key_begin, key_end), in chunks of `key_chunk` (a multiple of kKeyBlock). The
@@ -58,6 +71,7 @@ struct BackwardJob {
   // Added to: at the sample's first row and key. Null = not wanted.
   float* d_bias;
   int64_t d_bias_query_step, d_bias_key_step;
+  Soon soon;
 };
 
 struct AttentionKernels {

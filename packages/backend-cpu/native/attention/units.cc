@@ -89,6 +89,12 @@ AttentionUnit attention_unit(const AttentionArgs& a, const AttentionSample& s, i
   return u;
 }
 
+void add_soon(Soon& soon, const float* data, int64_t step, int64_t rows, int64_t width) {
+  constexpr int64_t kMaxFloats = 32768;
+  if (!data || soon.count == Soon::kMost || rows * width > kMaxFloats) return;
+  soon.list[soon.count++] = {data, step, rows, width};
+}
+
 const AttentionKernels& attention_kernels(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::Avx512) return kAttentionAvx512;

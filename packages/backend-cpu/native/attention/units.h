@@ -33,4 +33,12 @@ inline int64_t key_entry(const AttentionArgs& args, const AttentionSample& sampl
 
 const AttentionKernels& attention_kernels(Isa isa);
 
+// Whether the operands are more than a core's cache may hold, so that fetching ahead pays.
+inline bool worth_fetching(const AttentionArgs& args) {
+  return args.batch * args.heads * (args.queries * args.dim + args.keys * (args.dim + args.value_dim)) > 524288;
+}
+
+// Adds rows to what is fetched ahead, unless they are so many that they would push out what is in use.
+void add_soon(Soon& soon, const float* data, int64_t step, int64_t rows, int64_t width);
+
 }  // namespace ditkit
