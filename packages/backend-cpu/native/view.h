@@ -25,6 +25,7 @@ struct View {
 
   // Row-major without gaps (axes of size 1 may have any stride).
   bool contiguous() const {
+    if (count == 0) return true;
     int64_t expected = 1;
     for (int d = rank - 1; d >= 0; --d) {
       if (shape[d] != 1 && stride[d] != expected) return false;

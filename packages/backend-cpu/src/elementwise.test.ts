@@ -249,3 +249,22 @@ test('a program with wrong counts, and an output that is not contiguous, are ref
   expect(() => backend.elementwise(p, [4, 4], [x], [], [x])).toThrow(/elementwise/)
   backend.dispose()
 })
+
+test('rows of length 0 have a sum of 0 and a maximum of −∞', async () => {
+  const backend = open(ISAS[ISAS.length - 1])
+  const place0 = (shape: number[], strides: number[]) =>
+    place(
+      backend,
+      { shape, strides, offset: 0, length: 3, dtype: 'f32' },
+      new Uint8Array(Float32Array.of(1, 2, 3).buffer),
+    )
+  const x = place0([3, 0], [0, 1])
+  const column = place0([3, 1], [1, 1])
+  const [whole, sums, maxima] = [place0([3, 0], [0, 1]), place0([3, 1], [1, 1]), place0([3, 1], [1, 1])]
+  const p = program('rows', 2, 0, (b, v, c) => [b.mul(v, c), b.add(b.rowSum(v), c), b.rowMax(v)])
+  backend.elementwise(p, [3, 0], [x, column], [], [whole, sums, maxima])
+  const [first, second] = await Promise.all([sums, maxima].map(t => backend.read(t.storage, 0, 12)))
+  expect([...new Float32Array(first.buffer)]).toEqual([1, 2, 3])
+  expect([...new Float32Array(second.buffer)]).toEqual([-Infinity, -Infinity, -Infinity])
+  backend.dispose()
+})

@@ -50,18 +50,18 @@ export function buildInfo(): { compiler: string; target: string } | undefined {
 }
 
 /** Loads the addon. Throws an Error with the reason and the way out. */
-export function loadAddon(): NativeAddon {
-  if (!existsSync(addonPath)) {
+export function loadAddon(file: string = addonPath): NativeAddon {
+  if (!existsSync(file)) {
     throw new Error(
-      `cpu: the native addon for ${process.platform}-${process.arch} is not built (${addonPath} is missing). ` +
+      `cpu: the native addon for ${process.platform}-${process.arch} is not built (${file} is missing). ` +
         `Build it with: ${buildCommand} (it needs a C++17 compiler: g++ or clang++)`,
     )
   }
   try {
-    return createRequire(import.meta.url)(addonPath)
+    return createRequire(import.meta.url)(file)
   } catch (error) {
     throw new Error(
-      `cpu: the native addon ${addonPath} does not load: ${(error as Error).message}. Build it for this system with: ${buildCommand}`,
+      `cpu: the native addon ${file} does not load: ${(error as Error).message}. Build it for this system with: ${buildCommand}`,
       { cause: error },
     )
   }

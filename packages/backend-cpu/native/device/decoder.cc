@@ -78,7 +78,7 @@ void Decoder::check_dtype(const View& view, const char* what, DType expected) co
 
 void Decoder::check_places(const View& view, const char* what) const {
   for (int d = 0; d < view.rank; ++d) {
-    if (view.shape[d] > 1 && view.stride[d] == 0) fail(std::string(what) + " is written to and must not be broadcast");
+    if (view.count > 0 && view.shape[d] > 1 && view.stride[d] == 0) fail(std::string(what) + " is written to and must not be broadcast");
   }
 }
 

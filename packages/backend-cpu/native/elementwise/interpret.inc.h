@@ -134,9 +134,13 @@ void sine_array(float* d, const float* a, int64_t n) {
   }
 }
 
-// Replaces each row of the tile by its reduction.
+// Replaces each row of the tile by its reduction; row = 0: each element by that of an empty row.
 template <bool kMax>
 void reduce_rows(float* d, const float* a, int64_t row, int64_t n) {
+  if (row == 0) {
+    for (int64_t i = 0; i < n; ++i) d[i] = kMax ? -__builtin_inff() : 0.0f;
+    return;
+  }
   for (int64_t start = 0; start < n; start += row) {
     const float value = kMax ? max_array(a + start, row) : static_cast<float>(sum_array(a + start, row));
     for (int64_t i = 0; i < row; ++i) d[start + i] = value;
@@ -225,10 +229,11 @@ void elementwise(const ElementwisePlan& plan, int64_t first, int64_t last, float
     for (int i = 0; i < p.instructions; ++i) {
       const Instruction& instruction = p.code[i];
       run_instruction(instruction.op, at[instruction.result], at[instruction.args[0]], at[instruction.args[1]],
-                      at[instruction.args[2]], n, plan.row);
+                      at[instruction.args[2]], n, plan.empty_rows ? 0 : plan.row);
     }
     for (int o = 0; o < p.outputs; ++o) {
       const ElementwiseOutput& out = plan.out[o];
+      if (out.data == nullptr) continue;
       if (out.per_row) write_output(out, start / plan.row, at[p.output[o]], plan.row, n / plan.row);
       else if (!out.direct) write_output(out, start, at[p.output[o]], 1, n);
     }

@@ -81,6 +81,26 @@ bool may_write_directly(const ElementwiseProgram& p, int o, const View* inputs, 
   return true;
 }
 
+// Rows of length 0 still have sums and maxima. Operands without elements are read as 0: only reductions can use them.
+void walk_empty_rows(ElementwisePlan& plan, const View* inputs, const View* outputs) {
+  static const float kZero = 0;
+  int64_t rows = 0;
+  for (int o = 0; o < plan.program->outputs; ++o) rows = std::max(rows, outputs[o].count);
+  if (rows == 0) return;
+  plan.empty_rows = true;
+  plan.count = rows;
+  plan.shape[plan.rank - 1] = 1;
+  for (int o = 0; o < plan.program->outputs; ++o) {
+    if (outputs[o].count == 0) plan.out[o] = ElementwiseOutput();
+  }
+  for (int i = 0; i < plan.program->inputs; ++i) {
+    if (inputs[i].count > 0) continue;
+    plan.in[i].data = reinterpret_cast<const char*>(&kZero);
+    plan.in[i].dtype = DType::F32;
+    std::fill(plan.in[i].stride, plan.in[i].stride + plan.rank, 0);
+  }
+}
+
 }  // namespace
 
 ElementwisePlan plan_elementwise(const ElementwiseProgram& program, int rank, const int64_t* shape, const View* inputs,
@@ -107,6 +127,7 @@ ElementwisePlan plan_elementwise(const ElementwiseProgram& program, int rank, co
     plan.out[o].direct = may_write_directly(program, o, inputs, outputs[o], plan.out[o].per_row);
     whole_rows |= plan.out[o].per_row;
   }
+  if (plan.count == 0) walk_empty_rows(plan, inputs, outputs);
   for (int s = 0; s < program.scalars; ++s) plan.scalar[s] = static_cast<float>(scalars[s]);
   if (plan.count == 0) return plan;
   // With row reductions the last axis stays what it is.

@@ -21,7 +21,7 @@ struct ElementwiseInput {
 };
 
 struct ElementwiseOutput {
-  char* data = nullptr;
+  char* data = nullptr;  // null: nothing to store
   DType dtype = DType::F32;
   bool per_row = false;  // one value per row
   bool direct = false;   // the instruction that makes it writes straight to memory
@@ -33,6 +33,7 @@ struct ElementwisePlan {
   int64_t shape[kMaxRank];
   int64_t count = 1;
   int64_t row = 1;            // length of the last axis
+  bool empty_rows = false;    // the last axis has length 0, but values per row are wanted: it is walked as one element
   int64_t tile = 0;           // most elements of a tile
   int64_t tiles_per_row = 0;  // 0: tiles are consecutive stretches of `tile` elements; else tiles never leave a row
   int64_t tiles = 0;
