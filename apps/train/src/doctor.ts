@@ -19,32 +19,39 @@ export async function doctor(): Promise<void> {
     `${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} logical cores, ${(totalmem() / 2 ** 30).toFixed(1)} GiB memory`,
   )
   console.log('\nDevices')
-  await report('cpu', async () => {
-    const { cpu, describeCpu } = await import('@ditkit/backend-cpu')
-    for (const [what, value] of Object.entries(describeCpu())) line(`  ${what}`, shown(value))
-    return cpu()
-  })
+  await reportCpu()
   await report('reference', () => reference())
   for (const name of OPTIONAL_BACKENDS) {
-    const found = versionOf(name)
+    const version = versionOf(name)
+    const found = version !== 'not installed'
     console.log(
-      `${found === 'not installed' ? '-' : '+'} ${name}: ${found === 'not installed' ? `not installed (this version of ditkit has no use for it yet)` : found}`,
+      `${found ? '+' : '-'} ${name}: ${found ? version : 'not installed; this version of ditkit has no use for it yet'}`,
     )
   }
 }
 
-async function report(name: string, open: () => Promise<Device>): Promise<void> {
+async function reportCpu(): Promise<void> {
+  const { cpu, describeCpu } = await import('@ditkit/backend-cpu')
+  const opened = await report('cpu', () => cpu())
+  const { addonPath, build, cores, isa, isas } = describeCpu()
+  line('  sets', `${isas.join(', ') || 'none'}${opened ? `; ${isa} is used (DITKIT_ISA chooses another)` : ''}`)
+  line('  threads', String(cores))
+  line('  addon', build ? `${addonPath}, built with ${build.compiler} for ${build.target}` : 'not built')
+}
+
+/** Opens a device and prints what it is, or why it cannot be had. */
+async function report(name: string, open: () => Promise<Device>): Promise<boolean> {
   try {
     const device = await open()
     console.log(`+ ${name}: ${device.description}`)
     line('  dtypes', device.backend.dtypes.join(', '))
-    line(
-      '  attention',
-      [...device.backend.attentionKernels.map(kernel => kernel.name), 'chunked', 'standard'].join(', '),
-    )
+    const kernels = device.backend.attentionKernels.map(kernel => kernel.name)
+    line('  attention', [...kernels, 'chunked', 'standard'].join(', '))
     device.dispose()
+    return true
   } catch (error) {
     console.log(`- ${name}: not available. ${messageOf(error)}`)
+    return false
   }
 }
 
@@ -59,6 +66,3 @@ function versionOf(name: string): string {
 function line(what: string, text: string): void {
   console.log(`${what.padEnd(14)} ${text}`)
 }
-
-const shown = (value: unknown): string =>
-  Array.isArray(value) ? value.map(shown).join(', ') : typeof value === 'object' ? JSON.stringify(value) : String(value)

@@ -111,8 +111,8 @@ async function trainSteps(
   }
 }
 
-/** One optimizer step, enqueued. */
-function trainStep(session: Session, step: number): StepReads {
+/** One optimizer step (counted from 0), enqueued. */
+export function trainStep(session: Session, step: number): StepReads {
   const { config, dataset, device, model, objective, optimizer, batches } = session
   const { accumulate, validate_every } = config.train
   const shape = [batches.microSize, dataset.channels, dataset.size, dataset.size]

@@ -1,15 +1,19 @@
 // The trainer in this process: its files, its settings, and its refusals.
 
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stateDict } from '@ditkit/checkpoint'
 import { openPt, readSafetensors, writeSafetensors } from '@ditkit/checkpoint/node'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { loadConfig } from '../src/config/load'
+import { loadDataset } from '../src/data/load'
+import { openDevice } from '../src/device'
 import { readMetrics } from '../src/run/metrics'
 import { sample } from '../src/sample'
-import { type TrainRequest, train } from '../src/train'
+import { type TrainRequest, train, trainStep } from '../src/train'
+import { openSession } from '../src/training/session'
 import { TINY } from './tiny-run'
 
 const root = mkdtempSync(join(tmpdir(), 'ditkit-train-'))
@@ -215,6 +219,79 @@ describe('a loss that is not finite', () => {
       /step 1: .*weight blocks\.0\.mlp\.fc1\.bias holds NaN\. There is no checkpoint before it/,
     )
   })
+})
+
+describe('a folder of coloured images with classes', () => {
+  const photos = join(root, 'photos')
+  const overrides = [
+    `data.folder=${photos}`,
+    'data.size=8',
+    'data.validation=0.2',
+    ...['model.hidden=32', 'model.layers=1', 'model.heads=2'],
+    ...['train.steps=4', 'train.learning_rate=0.02', 'train.batch=4', 'train.warmup=1', 'train.validate_every=2'],
+    ...['flow.sample_steps=2', 'sample.count=6', 'diffusion.steps=10', 'diffusion.sample_steps=3'],
+  ]
+  const start = (out: string, mode: 'new' | 'resume', ...more: string[]) =>
+    train({ recipe: 'images', overrides: [...overrides, ...more], out, mode })
+  beforeAll(async () => {
+    for (const [at, name] of ['sea', 'sky'].entries()) {
+      mkdirSync(join(photos, name), { recursive: true })
+      for (let i = 0; i < 5; i++) {
+        const background = { r: 200 * at, g: 40 * i, b: 255 }
+        await sharp({ create: { width: 10, height: 8, channels: 3, background } })
+          .png()
+          .toFile(join(photos, name, `${i}.png`))
+      }
+    }
+  })
+
+  it.each(['flow', 'ddpm'])('trains by objective=%s and is drawn from by the names of its classes', async objective => {
+    const out = folder()
+    expect(await start(out, 'new', `objective=${objective}`)).toBe(true)
+    const to = join(out, 'drawn')
+    const request = { model: 'images', out, seed: 0, to, animation: 'gif' as const, overrides: [] }
+    await sample({ ...request, labels: 'sky,sea,sky' })
+    await using file = await openPt(`${to}.pt`)
+    const { samples, labels } = Object.fromEntries(stateDict(file.value))
+    expect(samples.shape).toEqual([3, 3, 8, 8])
+    expect((await labels.read()).data).toEqual(BigInt64Array.of(1n, 0n, 1n))
+    const pages = (await sharp(`${to}.gif`, { animated: true }).metadata()).pages
+    expect(pages).toBe(objective === 'flow' ? 3 : 4)
+    await expect(sample({ ...request, labels: 'land' })).rejects.toThrow(
+      'there is no class "land" (expected some of sea, sky)',
+    )
+  })
+
+  it('is not resumed when the images have changed', async () => {
+    const out = folder()
+    await start(out, 'new')
+    const background = { r: 9, g: 9, b: 9 }
+    for (let i = 0; i < 5; i++) {
+      await sharp({ create: { width: 8, height: 8, channels: 3, background } })
+        .png()
+        .toFile(join(photos, 'sea', `${i}.png`))
+    }
+    await expect(start(out, 'resume')).rejects.toThrow(/the training images are not those of checkpoint .*step-000004/)
+  })
+})
+
+it('training leaves nothing behind: tensors and bytes after many steps are those after few', async () => {
+  const { config } = loadConfig('blobs', TINY)
+  const dataset = await loadDataset(config.data, () => {})
+  const device = await openDevice(config)
+  const session = await openSession(device, config, dataset)
+  const memoryAfter = async (from: number, to: number) => {
+    for (let step = from; step < to; step++) {
+      const { losses, report, validation } = trainStep(session, step)
+      await Promise.all([...losses, report, validation])
+      await device.ready()
+    }
+    const { liveTensors, liveBytes } = device.memory()
+    return { liveTensors, liveBytes }
+  }
+  const early = await memoryAfter(0, 10)
+  expect(await memoryAfter(10, 60)).toEqual(early)
+  device.dispose()
 })
 
 it('a data set that is missing stops before anything is overwritten', async () => {
