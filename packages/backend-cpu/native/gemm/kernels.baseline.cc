@@ -56,9 +56,8 @@ constexpr int kVectors = 2;
 
 }  // namespace
 
-const GemmKernels kGemmBaseline = {kMaxRows,    kVectors * V::kWidth, kVectors / 2 * V::kWidth,
-                                   tile_packed, tile_rows,            pack_a,
-                                   pack_b,      epilogue,             add};
+const GemmKernels kGemmBaseline = {kMaxRows, kVectors * V::kWidth, tile_packed, tile_rows,
+                                   pack_a,   pack_b,               epilogue,    add};
 
 }  // namespace ditkit
 #endif

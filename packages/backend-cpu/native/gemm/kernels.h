@@ -9,11 +9,11 @@ namespace ditkit {
 struct GemmArgs;
 
 struct GemmKernels {
-  int rows;          // most rows of a register tile
-  int columns;       // columns of a register tile, and of a packed panel of b
-  int half_columns;  // a tile of this many columns exists too, reading the left part of a panel
+  int rows;     // most rows of a register tile
+  int columns;  // columns of a register tile, and of a packed panel of b
 
-  // c (rows x columns, row stride c_row) = a b, added to what c holds if `accumulate`.
+  // c (rows x columns, row stride c_row) = a b, added to what c holds if `accumulate`. Columns of the tile past the
+  // given ones may be written with whatever the panel holds there.
   // a: k steps of `rows` floats. b: k steps of `columns` floats, b_row apart.
   void (*tile_packed)(int rows, int columns, int64_t k, const float* a, const float* b, int64_t b_row, float* c,
                       int64_t c_row, bool accumulate);

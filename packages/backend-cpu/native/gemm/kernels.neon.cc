@@ -66,9 +66,8 @@ inline void transpose4(const float* in, int64_t in_row, float* out, int64_t out_
 
 }  // namespace
 
-const GemmKernels kGemmNeon = {kMaxRows,    kVectors * V::kWidth, kVectors / 2 * V::kWidth,
-                               tile_packed, tile_rows,            pack_a,
-                               pack_b,      epilogue,             add};
+const GemmKernels kGemmNeon = {kMaxRows, kVectors * V::kWidth, tile_packed, tile_rows,
+                               pack_a,   pack_b,               epilogue,    add};
 
 }  // namespace ditkit
 #endif

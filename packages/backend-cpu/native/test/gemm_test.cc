@@ -187,6 +187,25 @@ void check_activations(Isa isa, ThreadPool& pool, Workspace& workspace) {
   }
 }
 
+// c may be the memory of its own residual, as in x += gate * (y W), also where c is visited more than once.
+void check_residual_in_place(Isa isa, ThreadPool& pool, Workspace& workspace) {
+  for (int64_t k : {40, 900, 3000}) {
+    const int64_t m = 50, n = 90;
+    std::vector<float> a(m * k), b(k * n), x(m * n), expected(m * n), gate(n);
+    for (auto* values : {&a, &b, &x, &gate}) {
+      for (float& value : *values) value = random_float();
+    }
+    GemmArgs args;
+    args.m = m, args.n = n, args.k = k, args.a = a.data(), args.a_row = k, args.b = b.data(), args.b_row = n;
+    args.gate = gate.data(), args.gate_row = m, args.gate_stride = n;
+    args.c_row = n, args.c = expected.data(), args.residual = x.data();
+    gemm(args, pool, isa, workspace);
+    args.c = x.data();
+    gemm(args, pool, isa, workspace);
+    if (!same_bits(expected, x.data())) report("residual in place", {m, n, k}, isa, 0, 0);
+  }
+}
+
 // A NaN or infinity in one row of a and one column of b reaches exactly that row and that column.
 void check_nan(Isa isa, ThreadPool& pool, Workspace& workspace) {
   for (int64_t k : {40, 1500}) {
@@ -270,6 +289,7 @@ int main() {
     check(values, isa, pools, workspace, false);
     for (int64_t empty = 0; empty < 2; ++empty) check({empty ? 0 : 3, empty ? 3 : 0, 4}, isa, pools, workspace, false);
     check_activations(isa, two, workspace);
+    check_residual_in_place(isa, two, workspace);
     check_nan(isa, two, workspace);
   }
   std::printf("%d products checked, %d failures\n", checks, failures);
