@@ -1,0 +1,135 @@
+// Checks the command queue, the allocator and the storage table without Node. Also built with -fsanitize=thread.
+#include <chrono>
+#include <cstdio>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "../kernels.h"
+#include "../runtime/allocator.h"
+#include "../runtime/queue.h"
+#include "../runtime/storage_table.h"
+
+using namespace ditkit;
+
+namespace {
+
+int failures = 0;
+
+void expect(bool condition, const char* what) {
+  if (condition) return;
+  ++failures;
+  std::printf("failed: %s\n", what);
+}
+
+void commands_run_once_and_in_order() {
+  CommandQueue queue(2, Isa::Baseline);
+  int64_t next = 0, out_of_order = 0;  // of the executor thread until the queue is drained
+  constexpr int64_t kCount = 300000;   // several times what the ring holds
+  for (int64_t i = 0; i < kCount; ++i) {
+    queue.push([i, &next, &out_of_order](Executor&) { out_of_order += next++ != i; });
+    if (i % 50000 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(3));  // lets the executor fall asleep
+  }
+  queue.drain();
+  expect(queue.idle(), "a drained queue is idle");
+  expect(next == kCount && out_of_order == 0, "all commands run once, in order");
+}
+
+void held_bytes_are_bounded() {
+  CommandQueue queue(1, Isa::Baseline);
+  constexpr size_t kBytes = size_t{200} << 20;
+  std::atomic<int> held{0}, most{0};
+  struct Held {
+    explicit Held(std::atomic<int>* count) : count(count) {}
+    Held(Held&& other) noexcept : count(other.count) { other.count = nullptr; }
+    ~Held() {
+      if (count) --*count;
+    }
+    std::atomic<int>* count;
+  };
+  for (int i = 0; i < 20; ++i) {
+    if (++held > most) most = held.load();
+    queue.push([h = Held(&held)](Executor&) { std::this_thread::sleep_for(std::chrono::microseconds(300)); }, kBytes);
+  }
+  queue.drain();
+  expect(held == 0, "what a command holds ends with it");
+  expect(most <= 4, "commands that hold 200 MiB each wait for one another");
+}
+
+void stopping_drops_what_is_queued() {
+  for (int round = 0; round < 50; ++round) {
+    auto alive = std::make_shared<int>(0);
+    std::atomic<int> ran{0};
+    {
+      CommandQueue queue(3, Isa::Baseline);
+      for (int i = 0; i < 100; ++i) {
+        queue.push([alive, &ran](Executor& executor) {
+          executor.pool.run(4, [&](int64_t, int) { ++ran; });
+        });
+      }
+    }
+    expect(alive.use_count() == 1, "commands that never ran are deleted");
+    expect(ran % 4 == 0, "a command that began has finished");
+  }
+}
+
+void an_exception_becomes_a_device_fault() {
+  CommandQueue queue(1, Isa::Baseline);
+  FaultKind first = FaultKind::None, second = FaultKind::None;
+  queue.push([](Executor&) { throw std::runtime_error("broken"); });
+  queue.push([&](Executor& executor) { first = executor.faults.take().kind; });
+  queue.push([&](Executor& executor) { second = executor.faults.take().kind; });
+  queue.drain();
+  expect(first == FaultKind::Device && second == FaultKind::Device, "a device fault stays");
+}
+
+void size_classes_waste_little() {
+  for (size_t bytes = 1; bytes < (size_t{1} << 33); bytes += bytes / 7 + 1) {
+    const size_t size = Allocator::class_size(bytes);
+    expect(size >= bytes && size % 64 == 0, "a class holds what was asked for");
+    expect(bytes <= 512 ? size - bytes < 64 : size - bytes <= bytes / 4, "a class is at most a quarter larger");
+    expect(Allocator::class_size(size) == size, "a class is its own class");
+  }
+}
+
+void blocks_are_reused_within_the_limit() {
+  Allocator allocator(1 << 20);
+  Block a, b;
+  expect(allocator.allocate(700000, &a) && !allocator.allocate(700000, &b), "the limit holds");
+  expect(reinterpret_cast<uintptr_t>(a.data) % 64 == 0, "blocks are aligned");
+  allocator.release(a, 700000);
+  expect(allocator.allocate(700001, &b) && b.data == a.data, "a freed block of the class comes back");
+  allocator.release(b, 700001);
+  allocator.trim();
+  expect(allocator.cached_bytes() == 0 && allocator.live_bytes() == 0, "trim leaves nothing");
+}
+
+void handles_of_freed_storages_are_found_out() {
+  StorageTable table;
+  std::vector<double> old;
+  for (int i = 0; i < 1000; ++i) {
+    const double handle = table.add(Block(), 1);
+    expect(table.find(handle) != nullptr, "a live handle is found");
+    table.remove(table.find(handle));
+    old.push_back(handle);
+  }
+  const double live = table.add(Block(), 1);
+  for (double handle : old) expect(table.find(handle) == nullptr, "a freed handle is not");
+  for (double handle : {-1.0, live + 0.5, live + 1, 1e300, 9007199254740992.0, 0.0 / 0.0}) {
+    expect(table.find(handle) == nullptr, "nor is a made up one");
+  }
+}
+
+}  // namespace
+
+int main() {
+  commands_run_once_and_in_order();
+  held_bytes_are_bounded();
+  stopping_drops_what_is_queued();
+  an_exception_becomes_a_device_fault();
+  size_classes_waste_little();
+  blocks_are_reused_within_the_limit();
+  handles_of_freed_storages_are_found_out();
+  std::printf("%d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}
