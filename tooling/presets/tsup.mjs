@@ -11,7 +11,7 @@ export function preset({ entry, platform = 'neutral', external = [] }) {
   return defineConfig({
     entry,
     platform,
-    external,
+    external: [...external, /^node:/],
     format: ['esm'],
     target: 'es2022',
     sourcemap: true,
