@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { rngKey } from '@ditkit/core'
 import sharp from 'sharp'
 import { afterAll, describe, expect, it } from 'vitest'
+import { idx, writeMnist } from '../../test/idx-files'
 import type { ImagesConfig } from '../config/schema'
 import { loadBlobs } from './blobs'
 import { flipSome } from './flip'
@@ -22,21 +23,12 @@ function folder(): string {
   return path
 }
 
-function idx(shape: number[], data: number[]): Buffer {
-  const header = Buffer.alloc(4 + 4 * shape.length)
-  header.writeUInt32BE(0x0800 + shape.length, 0)
-  for (const [i, size] of shape.entries()) header.writeUInt32BE(size, 4 + 4 * i)
-  return Buffer.concat([header, Buffer.from(data)])
-}
-
 /** Ten 2 x 2 training images whose pixels are 10 i, and two test images. */
 function tinyMnist(): string {
   const path = folder()
   const pixels = Array.from({ length: 10 }, (_, i) => [10 * i, 10 * i, 10 * i, 10 * i]).flat()
-  writeFileSync(join(path, 'train-images-idx3-ubyte'), idx([10, 2, 2], pixels))
-  writeFileSync(join(path, 'train-labels-idx1-ubyte'), idx([10], [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]))
-  writeFileSync(join(path, 't10k-images-idx3-ubyte'), idx([2, 2, 2], [0, 0, 0, 0, 255, 255, 255, 255]))
-  writeFileSync(join(path, 't10k-labels-idx1-ubyte'), idx([2], [0, 4]))
+  const test = { pixels: [0, 0, 0, 0, 255, 255, 255, 255], labels: [0, 4] }
+  writeMnist(path, { pixels, labels: [0, 1, 2, 3, 4, 0, 1, 2, 3, 4] }, test)
   return path
 }
 

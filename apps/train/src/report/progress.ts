@@ -35,7 +35,7 @@ function bar(title: string, total: number, unit: string, done: number, rate: (do
       const perSecond = rate(now)
       view.update(now, {
         note: note ? `${note}  ` : '',
-        rate: perSecond.toPrecision(3),
+        rate: shownRate(perSecond),
         left: duration((total - now) / perSecond),
       })
     },
@@ -54,7 +54,7 @@ function plainLines(title: string, total: number, unit: string, rate: (done: num
       if (now < total && time - printed < PLAIN_INTERVAL * 1000) return
       printed = time
       const perSecond = rate(now)
-      const parts = [`${title} ${now}/${total} ${unit}`, note, `${perSecond.toPrecision(3)} ${unit}/s`]
+      const parts = [`${title} ${now}/${total} ${unit}`, note, `${shownRate(perSecond)} ${unit}/s`]
       if (now < total) parts.push(`${duration((total - now) / perSecond)} left`)
       console.log(parts.filter(Boolean).join('  '))
     },
@@ -62,6 +62,9 @@ function plainLines(title: string, total: number, unit: string, rate: (done: num
     stop: () => {},
   }
 }
+
+/** Three digits, and no exponent. */
+const shownRate = (perSecond: number) => (perSecond < 100 ? perSecond.toPrecision(3) : perSecond.toFixed(0))
 
 /** Seconds as people read them: 42 s, 3 min 5 s, 2 h 4 min. */
 export function duration(seconds: number): string {
