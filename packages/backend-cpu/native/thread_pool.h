@@ -14,7 +14,7 @@ namespace ditkit {
 
 class ThreadPool {
  public:
-  // `threads` in all, the calling one included; at least 1.
+  // `threads` in all, the calling one included; at least 1. Throws std::system_error when the system gives fewer.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -38,6 +38,7 @@ class ThreadPool {
 
  private:
   void work(int thread);
+  void stop();
   bool run_one(int thread);
 
   const int threads_;

@@ -296,6 +296,23 @@ for (let i = 0; i < Number(calls); i++) {
   }
   if (i % 500 === 499) await new Promise(resolve => setImmediate(resolve))
 }
+// The command buffer given away: calls go on over memory that JavaScript can no longer reach, or still holds elsewhere.
+const { buffer } = devices[0].commands
+for (const take of [() => structuredClone(buffer, { transfer: [buffer] }), () => buffer.transfer()]) {
+  try {
+    take()
+  } catch {
+    // Some versions of Node refuse, or have no transfer().
+  }
+}
+for (let i = 0; i < 200; i++) {
+  try {
+    devices[0].commands.set(command(0).slice(0, devices[0].commands.length))
+    devices[0].submit(1 + below(80))
+  } catch {
+    counts.refused++
+  }
+}
 devices[1].dispose()
 for (const name of ['submit', 'alloc', 'free', 'write', 'read', 'sync', 'program', 'memory', 'trim', 'dispose']) {
   try {

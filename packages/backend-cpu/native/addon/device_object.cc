@@ -3,6 +3,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <system_error>
 #include <vector>
 
 #include "../device/device.h"
@@ -285,7 +286,12 @@ double number_argument(napi_env env, napi_value value, const char* what) { retur
 
 napi_value create_device_object(napi_env env, int threads, Isa isa, size_t memory_limit, napi_value callback) {
   // From here on the object belongs to its owners; an allocation that fails in the middle leaves it to the cleanup hook.
-  DeviceObject* const object = new DeviceObject(threads, isa, memory_limit);
+  DeviceObject* object = nullptr;
+  try {
+    object = new DeviceObject(threads, isa, memory_limit);
+  } catch (const std::system_error& error) {
+    throw std::runtime_error("cpu: could not start " + std::to_string(threads) + " threads (" + error.what() + ")");
+  }
   object->env = env;
   napi_value name, result, buffer, numbers;
   napi_create_string_utf8(env, "ditkit cpu", NAPI_AUTO_LENGTH, &name);
