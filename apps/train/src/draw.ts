@@ -3,12 +3,11 @@
 import { type Device, noGrad, normal, type RngKey, slice, type Tensor } from '@ditkit/core'
 import type { DiT } from '@ditkit/dit-model'
 import type { Config } from './config/schema'
-import { UserError } from './errors'
 import type { ImageFormat } from './model/build'
 import { makeObjective } from './objective/objective'
 import type { Images } from './report/grid'
 import type { Progress } from './report/progress'
-import type { Interrupt } from './run/interrupt'
+import { type Interrupt, Interrupted } from './run/interrupt'
 
 export interface DrawOptions {
   readonly device: Device
@@ -39,7 +38,7 @@ export async function drawImages(options: DrawOptions): Promise<Images> {
   model.eval()
   try {
     for (let start = 0; start < count; start += config.sample.batch) {
-      if (interrupt?.requested) throw new UserError('stopped while drawing; the weights are saved')
+      if (interrupt?.requested) throw new Interrupted('stopped while drawing')
       const end = Math.min(start + config.sample.batch, count)
       const part = slice(noise, 0, start, end)
       const watched = Math.max(0, Math.min((options.watched ?? 0) - start, end - start))

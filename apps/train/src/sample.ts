@@ -97,12 +97,18 @@ function thin(frames: readonly Images[]): Images[] {
   return Array.from({ length: kept }, (_, i) => frames[Math.round((i * (frames.length - 1)) / Math.max(1, kept - 1))])
 }
 
+export interface Trained {
+  readonly device: Device
+  readonly model: DiT
+  /** Its settings are those recorded with the weights, with the overrides applied. */
+  readonly card: ModelCard
+  readonly path: string
+  /** Whether an override changed a setting. */
+  readonly changed: boolean
+}
+
 /** A trained model with averaged weights on its device, by run name or path; overrides change how it draws. */
-export async function openTrained(
-  name: string,
-  out: string,
-  overrides: readonly string[],
-): Promise<{ device: Device; model: DiT; card: ModelCard; path: string }> {
+export async function openTrained(name: string, out: string, overrides: readonly string[]): Promise<Trained> {
   const path = findWeights(name, out)
   await using weights = await openWeights(path)
   if (!weights.card) {
@@ -116,7 +122,8 @@ export async function openTrained(
   const device = await openDevice(config)
   const model = buildModel(device, rngKey(0), config, weights.card.format)
   await loadWeights(model, weights)
-  return { device, model, card: { ...weights.card, config }, path: weights.path }
+  const changed = JSON.stringify(config) !== JSON.stringify(weights.card.config)
+  return { device, model, card: { ...weights.card, config }, path: weights.path, changed }
 }
 
 function findWeights(name: string, out: string): string {

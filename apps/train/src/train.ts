@@ -24,7 +24,7 @@ import {
   saveCheckpoint,
 } from './run/checkpoint'
 import { checkSameConfig, RunFolder, type RunMode } from './run/folder'
-import { type Interrupt, watchInterrupt } from './run/interrupt'
+import { type Interrupt, Interrupted, watchInterrupt } from './run/interrupt'
 import { MetricsFile } from './run/metrics'
 import { writeOutputs, writeSummary } from './run/outputs'
 import { openSession, type Session } from './training/session'
@@ -46,6 +46,7 @@ export async function train(request: TrainRequest): Promise<boolean> {
   const { name, config } = loadConfig(request.recipe, request.overrides)
   const run = new RunFolder(request.out, request.name ?? name)
   run.check(request.mode)
+  run.tidy()
   const found = request.mode === 'resume' ? findCheckpoint(run.checkpoints) : undefined
   if (found) checkSameConfig(found.info.card.config, config)
   const dataset = await loadDataset(config.data, line => console.warn(line))
@@ -62,11 +63,15 @@ export async function train(request: TrainRequest): Promise<boolean> {
   announce(run, session, found)
   if (device.name === 'reference') await printReferenceEstimate(session)
   if (!found) await beginFolder(run, config)
-  const interrupt = watchInterrupt(() => console.log('\nStopping after this step; again to leave without saving.'))
+  const interrupt = watchInterrupt(() => console.log('\nStopping; again to leave at once, without saving.'))
   try {
     const finished = await trainSteps(session, run, found?.info.card.step ?? 0, interrupt, describe)
     if (finished) await writeOutputs(session, run, describe(config.train.steps).card, interrupt)
     return finished
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error
+    console.log('Stopped while drawing; the weights are saved. The same command with --resume draws again.')
+    return false
   } finally {
     interrupt.release()
     device.dispose()

@@ -68,6 +68,12 @@ it('a run is judged with guidance, without, and beside real images', async () =>
   })
   expect(result.floor.accuracy).toBe(1)
   expect(result.floor.frechet_distance).toBeLessThan(result.guided.frechet_distance)
+  // Without other settings, it is the images that training drew that are judged.
+  vi.mocked(console.log).mockClear()
+  await evaluate({ model: 'digits', out, overrides: [] })
+  const printed = vi.mocked(console.log).mock.calls.flat().join('\n')
+  expect(printed).toContain('Drawing without guidance')
+  expect(printed).not.toContain('Drawing with guidance')
   expect(readdirSync(join(out, 'models')).filter(name => name.startsWith('classifier-'))).toHaveLength(1)
 })
 

@@ -3,8 +3,10 @@
 // Judges drawn digits: how often a classifier reads the class that was asked for, and how far their features are from
 // those of real test images (sameness shows there), with guidance and without; beside the floor, real training images.
 
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { writeFileAtomic } from '@ditkit/checkpoint/node'
+import { stateDict } from '@ditkit/checkpoint'
+import { openPt, writeFileAtomic } from '@ditkit/checkpoint/node'
 import { permutation, rngKey } from '@ditkit/core'
 import { type Mnist, readMnist } from '../data/mnist'
 import { drawImages, evenLabels } from '../draw'
@@ -12,7 +14,7 @@ import { UserError } from '../errors'
 import { startProgress } from '../report/progress'
 import { diskError } from '../run/atomic-folder'
 import { RunFolder } from '../run/folder'
-import { openTrained } from '../sample'
+import { openTrained, type Trained } from '../sample'
 import { runKeys } from '../training/session'
 import { accuracy, openClassifier, readImages } from './classifier'
 import { frechetDistance } from './frechet'
@@ -33,7 +35,8 @@ export interface Judgement {
 }
 
 export async function evaluate({ model: name, out, overrides }: EvaluateRequest): Promise<void> {
-  const { device, model, card, path } = await openTrained(name, out, overrides)
+  const trained = await openTrained(name, out, overrides)
+  const { device, model, card, path } = trained
   try {
     const { config, format } = card
     if (config.data.kind !== 'mnist' || format.classes.length === 0) {
@@ -54,37 +57,15 @@ export async function evaluate({ model: name, out, overrides }: EvaluateRequest)
       }
     }
     const labels = evenLabels(format.classes.length, config.sample.count)!
-    const draw = async (guidance: number) => {
-      const progress = startProgress(
-        guidance === 1 ? 'Drawing without guidance' : `Drawing with guidance ${guidance}`,
-        labels.length,
-        'images',
-      )
-      const key = runKeys(config.seed).draw
-      const drawn = await drawImages({
-        device,
-        model,
-        config,
-        format,
-        key,
-        labels,
-        count: labels.length,
-        guidance,
-        progress,
-      })
-      progress.stop()
-      return judge(
-        drawn.data.map(value => Math.min(1, Math.max(-1, value))),
-        labels,
-      )
-    }
+    const { guidance } = config.sample
+    const guided = (await samplesOfRun(run, trained)) ?? (await draw(trained, labels, guidance))
     const result = {
       run: card.run,
       model: path,
       classifier_test_accuracy: accuracy(real, test.labels),
-      guidance: config.sample.guidance,
-      guided: await draw(config.sample.guidance),
-      unguided: await draw(1),
+      guidance,
+      guided: await judge(guided, labels),
+      unguided: await judge(await draw(trained, labels, 1), labels),
       floor: await judgeRealTraining(data, labels, judge),
     }
     printTable(result)
@@ -96,6 +77,29 @@ export async function evaluate({ model: name, out, overrides }: EvaluateRequest)
   } finally {
     device.dispose()
   }
+}
+
+/** One image per label, from the same noise that training drew its samples from. */
+async function draw({ device, model, card }: Trained, labels: Int32Array, guidance: number): Promise<Float32Array> {
+  const { config, format } = card
+  const title = guidance === 1 ? 'Drawing without guidance' : `Drawing with guidance ${guidance}`
+  const count = labels.length
+  const progress = startProgress(title, count, 'images')
+  const key = runKeys(config.seed).draw
+  const { data } = await drawImages({ device, model, config, format, key, labels, count, guidance, progress })
+  progress.stop()
+  return data.map(value => Math.min(1, Math.max(-1, value)))
+}
+
+/** The images that training drew from this very model with these very settings; undefined when they are not at hand. */
+async function samplesOfRun(run: RunFolder, { card, changed, path }: Trained): Promise<Float32Array | undefined> {
+  const [summary, samples] = [run.metrics('summary.json'), run.metrics('generated_samples.pt')]
+  if (changed || path !== run.model || !existsSync(summary) || !existsSync(samples)) return undefined
+  const { run: name, status } = JSON.parse(readFileSync(summary, 'utf8')) as { run?: string; status?: string }
+  if (name !== card.run || status !== 'finished') return undefined
+  await using file = await openPt(samples)
+  const tensor = await stateDict(file.value).get('samples')?.read()
+  return tensor?.dtype === 'f32' && tensor.shape[0] === card.config.sample.count ? tensor.data : undefined
 }
 
 /** As many real training images of the same classes as were drawn: what a perfect model would get. */

@@ -40,11 +40,12 @@ export async function writeFolderAtomically(path: string, fill: (folder: string)
   }
 }
 
-/** Removes what a process that was killed while writing left in `folder`. */
-export function removeLeftovers(folder: string): void {
+/** Removes what a process that was killed while writing left in `folder`; `name` limits it to one file's. */
+export function removeLeftovers(folder: string, name = ''): void {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return
-  for (const name of readdirSync(folder)) {
-    if (name.startsWith('.') && name.endsWith('.tmp')) rmSync(join(folder, name), { recursive: true, force: true })
+  for (const entry of readdirSync(folder)) {
+    if (entry.startsWith(`.${name}`) && entry.endsWith('.tmp'))
+      rmSync(join(folder, entry), { recursive: true, force: true })
   }
 }
 

@@ -13,7 +13,7 @@ import type { Config } from '../config/schema'
 import { messageOf, UserError } from '../errors'
 import { cardMetadata, type ModelCard } from '../model/card'
 import { packageVersion } from '../package-files'
-import { removeLeftovers, writeFolderAtomically } from './atomic-folder'
+import { writeFolderAtomically } from './atomic-folder'
 
 /** What training changes. */
 export interface TrainingState {
@@ -94,9 +94,8 @@ function checkFinite(weights: StateDict, step: number): void {
   }
 }
 
-/** The newest checkpoint of a run; undefined when there is none yet. Removes what a killed process left half written. */
+/** The newest checkpoint of a run; undefined when there is none yet. */
 export function findCheckpoint(folder: string): FoundCheckpoint | undefined {
-  removeLeftovers(folder)
   const newest = listCheckpoints(folder).at(-1)
   return newest === undefined ? undefined : openCheckpoint(join(folder, newest))
 }

@@ -1,9 +1,10 @@
 // Where a run writes, and whether it may: another run's output is never touched without being told.
 
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { type Config, FREE_ON_RESUME } from '../config/schema'
 import { UserError } from '../errors'
+import { removeLeftovers } from './atomic-folder'
 
 /** What to do with an output folder that is not empty: refuse, continue its run, or replace it. */
 export type RunMode = 'new' | 'resume' | 'overwrite'
@@ -53,12 +54,19 @@ export class RunFolder {
     for (const path of this.occupied()) rmSync(path, { recursive: true })
   }
 
+  /** Removes what a killed process left half written. */
+  tidy(): void {
+    removeLeftovers(this.checkpoints)
+    removeLeftovers(this.metricsFolder)
+    removeLeftovers(dirname(this.model), basename(this.model))
+  }
+
   /** Throws unless the folder is free, or the mode says what to do with what is there. Changes nothing. */
   check(mode: RunMode): void {
     const found = this.occupied()
     if (found.length === 0 || mode === 'overwrite') return
     if (mode === 'resume') {
-      this.checkSameRun()
+      this.checkResumable()
       return
     }
     throw new UserError(
@@ -67,14 +75,22 @@ export class RunFolder {
     )
   }
 
-  /** One metrics folder serves one run at a time: --resume must not append to the CSV of a run of another name. */
-  private checkSameRun(): void {
+  /**
+   * One metrics folder serves one run at a time: --resume must not append to the CSV of a run of another name, nor begin
+   * anew over a finished one whose checkpoints were deleted.
+   */
+  private checkResumable(): void {
     const path = this.metrics('summary.json')
     if (!existsSync(path)) return
-    const { run } = JSON.parse(readFileSync(path, 'utf8')) as { run?: string }
+    const { run, status } = JSON.parse(readFileSync(path, 'utf8')) as { run?: string; status?: string }
     if (run !== this.name) {
       throw new UserError(
         `${this.metricsFolder} belongs to the run ${run}, not ${this.name}: say --name ${run}, or choose another folder with --out`,
+      )
+    }
+    if (status === 'finished' && !existsSync(this.checkpoints)) {
+      throw new UserError(
+        `the run ${run} is finished and ${this.checkpoints} is gone, so there is nothing to resume: --overwrite starts it again`,
       )
     }
   }

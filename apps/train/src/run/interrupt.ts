@@ -1,5 +1,8 @@
 // Ctrl-C asks for a stop after the current step; a second one leaves at once.
 
+/** Thrown where work is given up because of an interrupt. */
+export class Interrupted extends Error {}
+
 export interface Interrupt {
   readonly requested: boolean
   /** Gives the signals back. */

@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { CheckpointError } from '@ditkit/checkpoint'
 import { afterAll, describe, expect, it } from 'vitest'
 import { loadConfig } from '../config/load'
-import { diskError, removeLeftovers, writeFolderAtomically } from './atomic-folder'
+import { diskError, writeFolderAtomically } from './atomic-folder'
 import { checkSameConfig, RunFolder } from './folder'
 import { MetricsFile, readMetrics } from './metrics'
 
@@ -86,14 +86,6 @@ describe('a folder written atomically', () => {
     expect(readdirSync(path)).toEqual(['new'])
     expect(readdirSync(join(path, '..'))).toEqual(['step-1'])
   })
-
-  it('that a killed process left half written is cleared away', async () => {
-    const parent = folder()
-    mkdirSync(join(parent, '.step-000002.tmp'), { recursive: true })
-    mkdirSync(join(parent, 'step-000001'))
-    removeLeftovers(parent)
-    expect(readdirSync(parent)).toEqual(['step-000001'])
-  })
 })
 
 it('a full disk is named as such, through the errors of other packages too', () => {
@@ -125,6 +117,31 @@ describe('a run’s folder', () => {
       'belongs to the run digits, not blobs',
     )
     expect(() => new RunFolder(occupied('digits'), 'digits').check('resume')).not.toThrow()
+  })
+
+  it('is not begun anew by --resume when its run was finished and its checkpoints are gone', () => {
+    const path = occupied('digits')
+    writeFileSync(
+      join(path, 'output', 'dit_metrics', 'summary.json'),
+      JSON.stringify({ run: 'digits', status: 'finished' }),
+    )
+    expect(() => new RunFolder(path, 'digits').check('resume')).toThrow('nothing to resume')
+    mkdirSync(join(path, 'checkpoints', 'digits'), { recursive: true })
+    expect(() => new RunFolder(path, 'digits').check('resume')).not.toThrow()
+  })
+
+  it('is tidied of what a killed process left half written, and of nothing else', () => {
+    const run = new RunFolder(folder(), 'digits')
+    const [half, models] = [join(run.checkpoints, '.step-000002.tmp'), join(run.model, '..')]
+    for (const path of [half, join(run.checkpoints, 'step-000001'), run.metricsFolder, models])
+      mkdirSync(path, { recursive: true })
+    for (const name of ['.digits.safetensors.12.ab.tmp', '.blobs.safetensors.12.ab.tmp', 'digits.safetensors'])
+      writeFileSync(join(models, name), '')
+    writeFileSync(run.metrics('.summary.json.12.ab.tmp'), '')
+    run.tidy()
+    expect(readdirSync(run.checkpoints)).toEqual(['step-000001'])
+    expect(readdirSync(run.metricsFolder)).toEqual([])
+    expect(readdirSync(models)).toEqual(['.blobs.safetensors.12.ab.tmp', 'digits.safetensors'])
   })
 
   it('is free when empty or new', () => {
