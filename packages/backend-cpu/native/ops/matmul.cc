@@ -4,7 +4,9 @@
 
 #include "../device/decoder.h"
 #include "../gemm/gemm.h"
+#include "../kernels.h"
 #include "axes.h"
+#include "copy.h"
 
 namespace ditkit {
 
@@ -56,6 +58,16 @@ View expand(Decoder& in, const View& view, const View& out) {
   return in.contiguous(expanded);
 }
 
+// Contiguous views of equal shape.
+View sum_of(Decoder& in, const View& a, const View& b) {
+  const View sum = in.temporary(DType::F32, a.rank, a.shape);
+  in.queue().push([a, b, sum](Executor& executor) {
+    run_copy(a, sum, executor);
+    executor.kernels.add(sum.f32(), b.f32(), sum.count);
+  });
+  return sum;
+}
+
 }  // namespace
 
 // a, b, out, bias?, activation, preActivation?, gate?, residual?, alpha, accumulate
@@ -89,6 +101,10 @@ void push_matmul(Decoder& in) {
     residual = expand(in, residual, out);
   }
 
+  // The engine adds to c before the activation; what `out` holds counts after it, as one more residual.
+  const bool linear = activation == Activation::None && !gate.data && !pre.data;
+  if (accumulate && !linear) residual = residual.data ? sum_of(in, residual, out) : out;
+
   GemmArgs args;
   args.m = m;
   args.n = n;
@@ -102,7 +118,7 @@ void push_matmul(Decoder& in) {
   args.c = out.f32();
   args.c_row = n;
   args.alpha = static_cast<float>(alpha);
-  args.beta = accumulate ? 1.0f : 0.0f;
+  args.beta = accumulate && linear ? 1.0f : 0.0f;
   args.bias = bias.data ? bias.f32() : nullptr;
   args.act = activation;
   args.pre = pre.data ? pre.f32() : nullptr;
