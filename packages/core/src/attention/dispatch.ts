@@ -1,6 +1,7 @@
 // Which kernel takes a call, and why the others do not.
 
 import type { Device } from '../device'
+import { notice } from '../notice'
 import { internally } from '../scope'
 import type { Tensor } from '../tensor'
 import { chunkedAttention } from './chunked'
@@ -56,17 +57,6 @@ function decide(device: Device, problem: AttentionProblem, wanted: string) {
     return { kernel: name, status: 'chosen', reason: wanted === 'auto' ? 'the first that can' : 'it was asked for' }
   })
   return { chosen, candidates }
-}
-
-const noticed = new WeakMap<Device, Set<string>>()
-
-/** Says once per device and reason that a slower path is taken. */
-function notice(device: Device, message: string): void {
-  const said = noticed.get(device) ?? new Set()
-  noticed.set(device, said)
-  if (said.has(message)) return
-  said.add(message)
-  console.warn(`ditkit (${device.name}): ${message}`)
 }
 
 /** The kernel for a problem. Throws when the one asked for cannot, or none can. */

@@ -2,6 +2,7 @@
 // a backward pass that still needs the old values says so. Not recorded.
 
 import type { AdamWTensors } from '../backend'
+import { noticeComposed } from '../notice'
 import { type Program, program } from '../program'
 import { internally } from '../scope'
 import { sameShape, showShape } from '../shape'
@@ -129,6 +130,7 @@ const SUM = program('adamw sum', 2, 0, (b, x, y) => b.add(x, y))
 function composed(parameters: readonly AdamWParameter[], block: Tensor, maxNorm: number): Tensor {
   const { device } = block
   const { backend } = device
+  noticeComposed(device, 'adamw')
   const [lr, beta1, beta2, eps, decay, correction1, correction2, emaDecay] = split(block, 8, 0)
   const update = (body: Program, shape: readonly number[], inputs: readonly Tensor[]) =>
     backend.elementwise(body, shape, inputs, body.constants, [inputs[0]])

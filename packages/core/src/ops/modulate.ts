@@ -3,6 +3,7 @@
 
 import { record } from '../autograd/node'
 import { bytesPerElement } from '../dtype'
+import { noticeComposed } from '../notice'
 import { program } from '../program'
 import { internally } from '../scope'
 import { showShape } from '../shape'
@@ -75,6 +76,7 @@ export function modulatedLayerNorm(
       rstd = emptyTensor(device, [batch, tokens, 1], dtype)
       backend.layerNorm(x, shift, scale, eps, out, mean, rstd)
     } else {
+      noticeComposed(device, 'layerNorm')
       const perRow = { dtype, perRow: true }
       ;[out, mean, rstd] = runProgram(SCALED, [x, scale, shift], [n, eps, 1], [{ dtype }, perRow, perRow])
     }
