@@ -3,7 +3,7 @@
 // Judges drawn digits: how often a classifier reads the class that was asked for, and how far their features are from
 // those of real test images (sameness shows there), with guidance and without; beside the floor, real training images.
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stateDict } from '@ditkit/checkpoint'
 import { openPt, writeFileAtomic } from '@ditkit/checkpoint/node'
@@ -36,7 +36,7 @@ export interface Judgement {
 
 export async function evaluate({ model: name, out, overrides }: EvaluateRequest): Promise<void> {
   const trained = await openTrained(name, out, overrides)
-  const { device, model, card, path } = trained
+  const { device, card, path } = trained
   try {
     const { config, format } = card
     if (config.data.kind !== 'mnist' || format.classes.length === 0) {
@@ -70,6 +70,7 @@ export async function evaluate({ model: name, out, overrides }: EvaluateRequest)
     }
     printTable(result)
     const file = run.metrics('evaluation.json')
+    mkdirSync(run.metricsFolder, { recursive: true })
     await writeFileAtomic(file, `${JSON.stringify(result, null, 2)}\n`).catch(error => {
       throw diskError(error, file)
     })
