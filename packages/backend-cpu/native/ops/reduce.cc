@@ -49,10 +49,10 @@ struct Reduction {
   void store(int64_t at, double value) const {
     if (to.dtype == DType::F32) {
       float* const d = to.f32() + at;
-      *d = static_cast<float>(accumulate ? *d + value : value);
+      *d = static_cast<float>(accumulate ? join(kind, *d, value) : value);
     } else {
       int32_t* const d = to.i32() + at;
-      value = accumulate ? *d + value : value;
+      value = accumulate ? join(kind, *d, value) : value;
       *d = value != value ? 0 : static_cast<int32_t>(std::min(2147483647.0, std::max(-2147483648.0, value)));
     }
   }
@@ -116,15 +116,17 @@ void reduce_columns(const Reduction& r, Executor& executor) {
   const int64_t run_rows = r.reduced.size[inner], row_stride = r.reduced.stride[0][inner];
   const int64_t rows = r.reduced.count();
   const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
-  float* const partial = executor.workspace.get(kPartials, outer * blocks * columns);
+  // One block of rows per result is folded where the result goes, with no second stage.
+  const bool direct = blocks == 1 && r.to.dtype == DType::F32 && r.kept.stride[1][last] == 1;
+  float* const partial = direct ? nullptr : executor.workspace.get(kPartials, outer * blocks * columns);
   const float start = static_cast<float>(start_of(r.kind));
   const int64_t per_block = std::min(rows, kBlockRows) * columns;
   const int64_t group = std::max<int64_t>(1, kChunk / per_block);
   const int64_t total = outer * blocks;
   executor.pool.run((total + group - 1) / group, [&](int64_t chunk, int) {
     for (int64_t k = chunk * group; k < std::min(total, (chunk + 1) * group); ++k) {
-      float* const acc = partial + k * columns;
-      std::fill(acc, acc + columns, start);
+      float* const acc = direct ? r.to.f32() + r.kept.offset(1, k, last) : partial + k * columns;
+      if (!direct || !r.accumulate) std::fill(acc, acc + columns, start);
       const float* const base = r.from.f32() + r.kept.offset(0, k / blocks, last);
       int64_t row = k % blocks * kBlockRows;
       const int64_t end = std::min(rows, row + kBlockRows);
@@ -136,6 +138,7 @@ void reduce_columns(const Reduction& r, Executor& executor) {
       }
     }
   });
+  if (direct) return;
   const int64_t strip = std::max<int64_t>(64, kChunk / blocks);
   const int64_t strips = (columns + strip - 1) / strip;
   executor.pool.run(outer * strips, [&](int64_t k, int) {
