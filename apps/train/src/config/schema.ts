@@ -83,6 +83,8 @@ const train = z.strictObject({
   /** Steps of linear warm-up. */
   warmup: z.int().min(0).default(0),
   decay: z.enum(['cosine', 'constant']).default('cosine'),
+  /** AdamW's decay rates of the first and second moment. */
+  betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]).default([0.9, 0.999]),
   weight_decay: z.number().min(0).default(0),
   /** Largest global gradient norm; 0 turns clipping off. */
   clip: z.number().min(0).default(1),

@@ -44,9 +44,9 @@ export async function openSession(device: Device, config: Config, dataset: Datas
     await loadWeights(model, weights, config.init_skip)
   }
   freeze(model, config.freeze)
-  const { ema: decay, weight_decay, clip } = config.train
+  const { betas, ema: decay, weight_decay, clip } = config.train
   const ema = new EMA(model, { decay, warmup: true })
-  const optimizer = new AdamW(model, { weightDecay: weight_decay, maxGradNorm: clip, ema })
+  const optimizer = new AdamW(model, { betas, weightDecay: weight_decay, maxGradNorm: clip, ema })
   return {
     config,
     dataset,
