@@ -82,6 +82,11 @@ program
     await bench({ what, ...options })
   })
 
+// Whoever reads the output may leave (`ditkit train digits | head`); training goes on.
+process.stdout.on('error', error => {
+  if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error
+})
+
 program.parseAsync().catch(error => {
   console.error(`ditkit: ${messageOf(error)}`)
   const expected = error instanceof UserError || error instanceof CheckpointError

@@ -8,7 +8,7 @@ import { writeFileAtomic } from '@ditkit/checkpoint/node'
 import { backward, mul, scope } from '@ditkit/core'
 import { explainNonFinite } from './check/explain-non-finite'
 import { loadConfig, writeConfig } from './config/load'
-import type { Config } from './config/schema'
+import { type Config, withoutMachine } from './config/schema'
 import type { Dataset } from './data/dataset'
 import { loadDataset } from './data/load'
 import { openDevice } from './device'
@@ -55,7 +55,7 @@ export async function train(request: TrainRequest): Promise<boolean> {
   const session = await openSession(device, config, dataset)
   if (found) await restore(session, found, fingerprint)
   const describe = (step: number): CheckpointInfo => ({
-    card: { run: run.name, step, config, format: formatOf(dataset) },
+    card: { run: run.name, step, config: withoutMachine(config), format: formatOf(dataset) },
     epoch: session.batches.epochOf(step),
     dataset: fingerprint,
     device: { name: device.name, description: device.description },

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { ditkit, results, startDitkit, TINY, untilRows } from './tiny-run'
+import { ditkit, results, startDitkit, TINY, untilOutput, untilRows } from './tiny-run'
 
 const root = mkdtempSync(join(tmpdir(), 'ditkit-interruptions-'))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -61,6 +61,26 @@ it('Ctrl-C saves, exits cleanly and says how to go on; the rest of the run is th
     output: expect.stringContaining('Resuming'),
   })
   expectSame(out)
+})
+
+it('Ctrl-C while the samples are drawn leaves the weights, and says how to draw again', async () => {
+  const out = join(root, 'drawing')
+  const settings = ['train.steps=3', 'sample.count=2000', 'sample.batch=1']
+  const running = startDitkit(arguments_(out, ...settings))
+  await untilOutput('Training 3/3', running)
+  running.child.kill('SIGINT')
+  const { code, output } = await running.end
+  expect(output).toContain('Stopped while drawing; the weights are saved.')
+  expect(code).toBe(130)
+  expect(existsSync(join(out, 'models', 'blobs.safetensors'))).toBe(true)
+})
+
+it('closing the output early does not end the run', async () => {
+  const out = join(root, 'unread')
+  const running = startDitkit(arguments_(out, 'train.steps=20'))
+  running.child.stdout?.destroy()
+  expect(await running.end).toMatchObject({ code: 0, output: '' })
+  expect(existsSync(join(out, 'models', 'blobs.safetensors'))).toBe(true)
 })
 
 it('a full disk stops the run with a clear error and without half-written files; it then resumes', async () => {

@@ -32,6 +32,8 @@ export interface Finished {
 export interface Running {
   readonly child: ChildProcess
   readonly end: Promise<Finished>
+  /** What it has written so far. */
+  output(): string
 }
 
 /** Starts `ditkit ARGS`. `limitKilobytes` is the largest file it may write: what a full disk looks like. */
@@ -53,11 +55,18 @@ export function startDitkit(args: readonly string[], options: { limitKilobytes?:
     child.on('error', reject)
     child.on('close', (code, signal) => resolve({ code, signal, output }))
   })
-  return { child, end }
+  return { child, end, output: () => output }
 }
 
 export function ditkit(...args: string[]): Promise<Finished> {
   return startDitkit(args).end
+}
+
+/** Resolves once the output holds `text`, or the process has ended. */
+export async function untilOutput(text: string, running: Running): Promise<void> {
+  while (running.child.exitCode === null && running.child.signalCode === null && !running.output().includes(text)) {
+    await new Promise(resolve => setTimeout(resolve, 2))
+  }
 }
 
 /** Resolves once the run in `out` has at least `rows` rows of metrics, or has ended. */

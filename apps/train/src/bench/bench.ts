@@ -37,9 +37,7 @@ export async function bench(request: BenchRequest): Promise<void> {
   if (request.runs < 5) throw new UserError(`--runs is ${request.runs}; a median of fewer than five says little`)
   const device = await openDevice({ device: 'cpu', threads: request.threads })
   const processor = cpus()[0]?.model ?? 'unknown processor'
-  console.log(
-    `${processor}; ${device.description}; ${request.threads} threads; median of ${request.runs} after ${WARM_UP}\n`,
-  )
+  console.log(`${device.description}; median of ${request.runs} runs in turns, after ${WARM_UP}\n`)
   try {
     const results: CaseResult[] = []
     for (const item of casesOf(request.what)) results.push(await measure(device, item, request))

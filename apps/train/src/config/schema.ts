@@ -141,6 +141,12 @@ export type MnistConfig = z.infer<typeof mnist>
 export type BlobsConfig = z.infer<typeof blobs>
 export type ImagesConfig = z.infer<typeof images>
 
+/** The settings as a model carries them: where it was trained does not bind where it is used. */
+export function withoutMachine(config: Config): Config {
+  const { threads: _, ...portable } = config
+  return { ...portable, device: 'cpu' }
+}
+
 /** Keys that may differ when a run is resumed: they change where and how often something is written, not the weights. */
 export const FREE_ON_RESUME: readonly string[] = [
   'device',
