@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stateDict } from '@ditkit/checkpoint'
-import { openPt, readSafetensors, writeSafetensors } from '@ditkit/checkpoint/node'
+import { openPt, readSafetensors, writePt, writeSafetensors } from '@ditkit/checkpoint/node'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { loadConfig } from '../src/config/load'
@@ -138,7 +138,7 @@ describe('fine-tuning', () => {
     base = await run(['train.steps=8'])
   })
 
-  it('starts from a model, a checkpoint or a .pt, and leaves frozen weights as they were', async () => {
+  it('starts from a checkpoint, and leaves frozen weights as they were', async () => {
     const out = await run([
       `init_from=${join(base, 'checkpoints', 'blobs', 'step-000008')}`,
       'freeze=[blocks.*, "*.bias"]',
@@ -151,6 +151,29 @@ describe('fine-tuning', () => {
       .map(([name]) => name)
     expect(same).toEqual(
       [...tuned.keys()].filter(name => name.startsWith('blocks.') || name.endsWith('.bias') || name === 'pos_embed'),
+    )
+  })
+
+  it('starts from a PyTorch file as facebookresearch/DiT writes it, preferring its averaged weights', async () => {
+    const checkpoint = join(base, 'checkpoints', 'blobs', 'step-000008')
+    const [model, ema] = await Promise.all(
+      ['model', 'ema'].map(name => readSafetensors(join(checkpoint, `${name}.safetensors`))),
+    )
+    const path = join(root, 'torch.pt')
+    await writePt(path, { model, ema, opt: {}, args: null })
+    const out = await run([`init_from=${path}`, 'freeze=[blocks.*]', 'train.steps=1'])
+    const name = 'blocks.0.attn.qkv.weight'
+    expect((await weightsOf(out)).get(name)).toEqual(ema.get(name))
+    expect(ema.get(name)).not.toEqual(model.get(name))
+  })
+
+  it('leaves what init_skip names as initialised, and needs all the rest', async () => {
+    const from = `init_from=${join(base, 'models', 'blobs.safetensors')}`
+    const settings = [from, 'model.mlp_ratio=2', 'train.steps=1']
+    await expect(run(settings)).rejects.toThrow('blocks.0.mlp.fc1.weight: expected [64, 32], got [128, 32]')
+    await run([...settings, 'init_skip=["*.mlp.*"]'])
+    await expect(run([from, 'model.layers=2', 'init_skip=[pos_embed]', 'train.steps=1'])).rejects.toThrow(
+      /missing: blocks\.1\./,
     )
   })
 
