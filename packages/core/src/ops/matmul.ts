@@ -65,12 +65,15 @@ const SLOPES = {
 function asMatrix(x: Tensor): Tensor {
   const last = x.rank - 1
   let rows = 1
+  let stride: number | undefined
   for (let axis = last - 1; axis >= 0; axis--) {
-    if (x.shape[axis] !== 1 && axis < last - 1 && x.strides[axis] !== x.strides[axis + 1] * x.shape[axis + 1]) return x
+    // An axis of size 1 may have any stride, so it says nothing about those before and behind it.
+    if (x.shape[axis] === 1) continue
+    stride ??= x.strides[axis]
+    if (x.strides[axis] !== stride * rows) return x
     rows *= x.shape[axis]
   }
-  const stride = last === 0 ? x.shape[last] * x.strides[last] : x.strides[last - 1]
-  return viewOf(x, [rows, x.shape[last]], [stride, x.strides[last]])
+  return viewOf(x, [rows, x.shape[last]], [stride ?? x.shape[last], x.strides[last]])
 }
 
 /**
