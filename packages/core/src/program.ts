@@ -144,7 +144,8 @@ export function program(
   const builder = {
     ...Object.fromEntries(OPCODES.map(code => [code, (...args: Value[]) => emit(code, args)])),
     constant: (value: number) => {
-      const found = constants.indexOf(value)
+      // Not indexOf, to which NaN is never there and −0 is 0.
+      const found = constants.findIndex(constant => Object.is(constant, value))
       return new Value(scalarsBefore + (found < 0 ? constants.push(value) - 1 : found))
     },
   } as unknown as ProgramBuilder
