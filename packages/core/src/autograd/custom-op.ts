@@ -1,5 +1,6 @@
 // Ops from outside core, with a gradient of their own and, where it pays, a kernel per device.
 
+import { sharedDevice } from '../ops/operands'
 import { internally } from '../scope'
 import type { Tensor } from '../tensor'
 import { noGrad } from './mode'
@@ -32,10 +33,10 @@ export interface CustomOp {
 /** Makes a differentiable op: `const cube = customOp({ name: 'cube', forward: (c, x) => { c.save(x); … }, backward: … })`. */
 export function customOp(op: CustomOp): (...inputs: Tensor[]) => Tensor {
   return (...inputs) => {
-    if (inputs.length === 0) throw new TypeError(`${op.name}: a custom op needs at least one tensor`)
+    const device = sharedDevice(op.name, inputs)
     return internally(() => {
       const saved: Tensor[] = []
-      const forward = op.kernels?.[inputs[0].device.name] ?? op.forward
+      const forward = op.kernels?.[device.name] ?? op.forward
       const output = noGrad(() => forward({ save: (...tensors) => saved.push(...tensors) }, ...inputs))
       if (inputs.includes(output))
         throw new TypeError(`${op.name}: forward returned one of its inputs (expected a new tensor)`)

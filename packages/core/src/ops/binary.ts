@@ -66,6 +66,9 @@ function binary(name: string, body: Body, slopes?: Slopes, result?: DType): Bina
     }
     const [x] = tensors
     const scalar = (a instanceof Tensor ? b : a) as number
+    if (dtype === 'i32' && !result && !Number.isInteger(scalar)) {
+      throw new TypeError(`${name}: the number ${scalar} is not whole but the tensor is i32; use cast(t, 'f32')`)
+    }
     const out = run(a instanceof Tensor ? right : left, [x], [scalar], result ?? dtype)
     if (gradients) {
       const gradient = a instanceof Tensor ? gradients.right : gradients.left
@@ -93,7 +96,7 @@ export const mul: Binary = binary('mul', (b, x, y) => b.mul(x, y), {
   b: (b, g, x) => b.mul(g, x),
 })
 
-/** a/b */
+/** a/b; of i32, cut towards zero. */
 export const div: Binary = binary('div', (b, x, y) => b.div(x, y), {
   a: (b, g, _x, y) => b.div(g, y),
   b: (b, g, x, y) => b.neg(b.div(b.mul(g, x), b.mul(y, y))),

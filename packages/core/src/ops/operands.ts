@@ -2,14 +2,16 @@
 
 import type { Device } from '../device'
 import { type DType, isFloat } from '../dtype'
-import type { Tensor } from '../tensor'
+import { Tensor } from '../tensor'
 
 /** The device the tensors share; throws naming the operand that is elsewhere. */
 export function sharedDevice(op: string, tensors: readonly Tensor[]): Device {
-  const device = tensors[0]?.device
-  if (!device) throw new TypeError(`${op}: at least one operand must be a tensor`)
+  if (tensors.length === 0) throw new TypeError(`${op}: at least one operand must be a tensor`)
   tensors.forEach((tensor, i) => {
-    tensor.checkLive(op)
+    checkTensor(op, `operand ${i}`, tensor)
+  })
+  const { device } = tensors[0]
+  tensors.forEach((tensor, i) => {
     if (tensor.device !== device) {
       throw new TypeError(
         `${op}: operand ${i} is on device ${tensor.device.name} but operand 0 is on ${device.name}` +
@@ -31,13 +33,22 @@ export function sharedDType(op: string, tensors: readonly Tensor[]): DType {
   return dtype
 }
 
+/** Throws, naming the operand, for what is no tensor or was freed. */
+export function checkTensor(op: string, name: string, value: unknown): asserts value is Tensor {
+  if (!(value instanceof Tensor)) {
+    throw new TypeError(`${op}: ${name} is ${value === null ? 'null' : typeof value} (expected a Tensor)`)
+  }
+  value.checkLive(op)
+}
+
 export function checkFloat(op: string, name: string, tensor: Tensor): void {
-  tensor.checkLive(op)
+  checkTensor(op, name, tensor)
   if (!isFloat(tensor.dtype))
     throw new TypeError(`${op}: ${name} is ${tensor.dtype} (expected a float dtype); use cast(t, 'f32')`)
 }
 
 export function checkDType(op: string, name: string, tensor: Tensor, dtype: DType): void {
+  checkTensor(op, name, tensor)
   if (tensor.dtype !== dtype)
     throw new TypeError(`${op}: ${name} is ${tensor.dtype} (expected ${dtype}); use cast(t, '${dtype}')`)
 }

@@ -8,7 +8,7 @@ import { normalizeAxes, showShape, sizeOf } from '../shape'
 import { emptyTensor, type Tensor, viewOf } from '../tensor'
 import { add, div, mul } from './binary'
 import { expand, permute, reshape } from './layout'
-import { checkFloat } from './operands'
+import { checkFloat, checkTensor } from './operands'
 import { run, runProgram } from './run-program'
 
 export interface ReduceOptions {
@@ -68,6 +68,7 @@ const IS_EXTREMUM = program('extremum mask', 2, 0, (b, x, m) => b.eq(x, m))
 
 function extremum(kind: 'max' | 'min', x: Tensor, axes: Axes | undefined, options: ReduceOptions): Tensor {
   return internally(() => {
+    checkTensor(kind, 'x', x)
     const list = normalizeAxes(kind, axes, x.rank)
     if (sizeOf(list.map(axis => x.shape[axis])) === 0) {
       throw new RangeError(`${kind}: x has shape ${showShape(x.shape)}, and there is no ${kind} over no elements`)
@@ -98,6 +99,7 @@ export function min(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor
 /** i32: index of the first maximum along the last axis; shape of x without it. No gradient. */
 export function argmax(x: Tensor): Tensor {
   return internally(() => {
+    checkTensor('argmax', 'x', x)
     if (x.rank === 0 || x.shape[x.rank - 1] === 0) {
       throw new RangeError(`argmax: x has shape ${showShape(x.shape)} (expected a last axis of at least one element)`)
     }
@@ -124,7 +126,8 @@ const LOG_SUM_EXP = program('logSumExp', 1, 0, (b, x) => {
   return b.add(shift, b.log(b.rowSum(b.exp(b.sub(x, shift)))))
 })
 const LOG_SUM_EXP_GRADIENT = program('logSumExp gradient', 3, 0, (b, g, x, y) =>
-  b.select(b.isFinite(y), b.mul(g, b.exp(b.sub(x, y))), b.constant(0)),
+  // A row of −∞ alone has no slope; NaN is passed on.
+  b.select(b.eq(y, b.constant(Number.NEGATIVE_INFINITY)), b.constant(0), b.mul(g, b.exp(b.sub(x, y)))),
 )
 
 /** Runs a function of the last axis along another one. */

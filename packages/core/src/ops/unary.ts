@@ -3,7 +3,7 @@
 import { record } from '../autograd/node'
 import { type ProgramBuilder, program, type Value } from '../program'
 import type { Tensor } from '../tensor'
-import { checkFloat } from './operands'
+import { checkFloat, checkTensor } from './operands'
 import { run } from './run-program'
 
 interface UnaryOp {
@@ -32,7 +32,10 @@ function unary(name: string, op: UnaryOp): (x: Tensor, ...scalars: number[]) => 
 /** A boolean function; no gradient. */
 function predicate(name: string, forward: UnaryOp['forward']): (x: Tensor) => Tensor {
   const body = program(name, 1, 0, forward)
-  return x => run(body, [x], [], 'bool')
+  return x => {
+    checkTensor(name, 'x', x)
+    return run(body, [x], [], 'bool')
+  }
 }
 
 /** −x */

@@ -23,6 +23,11 @@ export function where(condition: Tensor, a: Tensor | number, b: Tensor | number)
   const branches = [a, b].filter(branch => branch instanceof Tensor)
   sharedDevice('where', [condition, ...branches])
   const dtype = branches.length ? sharedDType('where', branches) : condition.device.floatDType
+  for (const number of [a, b]) {
+    if (dtype === 'i32' && typeof number === 'number' && !Number.isInteger(number)) {
+      throw new TypeError(`where: the number ${number} is not whole but the tensor is i32; use cast(t, 'f32')`)
+    }
+  }
   if (!(a instanceof Tensor) && !(b instanceof Tensor)) return run(SELECT_AB, [condition], [a, b], dtype)
   const out =
     a instanceof Tensor
