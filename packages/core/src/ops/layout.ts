@@ -16,9 +16,17 @@ export function dense(x: Tensor): Tensor {
   return copy
 }
 
-/** The same values row-major in memory of their own, unless they are so already. */
+/** x under a handle of its own, on the tape: what an op returns that has nothing to do. */
+export function alias(op: string, x: Tensor): Tensor {
+  const out = viewOf(x, x.shape, x.strides)
+  record(op, [x], [out], [], ([g]) => [g])
+  return out
+}
+
+/** The same values row-major: x's memory where it is so already, else a copy. */
 export function contiguous(x: Tensor): Tensor {
-  if (x.contiguous) return x
+  x.checkLive('contiguous')
+  if (x.contiguous) return alias('contiguous', x)
   const out = dense(x)
   record('contiguous', [x], [out], [], ([g]) => [g])
   return out
@@ -27,6 +35,7 @@ export function contiguous(x: Tensor): Tensor {
 /** The same values under another shape of equal size; one size may be −1. Shares storage where x is row-major. */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   return internally(() => {
+    x.checkLive('reshape')
     const known = shape.filter(n => n !== -1)
     let target = [...shape]
     if (known.length === shape.length - 1) {
@@ -48,6 +57,7 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
 /** Axes in the order given: out.shape[i] = x.shape[axes[i]]. Copies. */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   return internally(() => {
+    x.checkLive('permute')
     const order = axes.map(axis => normalizeAxis('permute', axis, x.rank))
     if (new Set(order).size !== x.rank || order.length !== x.rank) {
       throw new RangeError(`permute: axes [${axes.join(', ')}] do not name each of the ${x.rank} axes once`)
@@ -75,6 +85,7 @@ export function transpose(x: Tensor, axisA = -2, axisB = -1): Tensor {
 
 /** Elements start … end − 1 along `axis` (negative counts from the end): a view, read in place by linear, the norms and attention. */
 export function slice(x: Tensor, axis: number, start: number, end?: number): Tensor {
+  x.checkLive('slice')
   const index = normalizeAxis('slice', axis, x.rank)
   const n = x.shape[index]
   const from = start < 0 ? start + n : start
@@ -131,6 +142,7 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
 /** The tensors, of one shape, along a new axis. */
 export function stack(tensors: readonly Tensor[], axis: number): Tensor {
   return internally(() => {
+    sharedDevice('stack', tensors)
     const at = axis < 0 ? axis + tensors[0].rank + 1 : axis
     return concat(
       tensors.map(tensor => unsqueeze(tensor, at)),
@@ -156,12 +168,13 @@ export function split(x: Tensor, sizes: readonly number[] | number, axis: number
 
 /** x repeated along its axes of size 1 (and new leading ones) to `shape`: a view of strides 0. */
 export function expand(x: Tensor, shape: readonly number[]): Tensor {
+  x.checkLive('expand')
   checkShape('expand', shape)
   const lead = shape.length - x.rank
   if (lead < 0 || x.shape.some((n, axis) => n !== 1 && n !== shape[axis + lead])) {
     throw new RangeError(`expand: ${showShape(x.shape)} does not broadcast to ${showShape(shape)}`)
   }
-  if (sameShape(x.shape, shape)) return x
+  if (sameShape(x.shape, shape)) return alias('expand', x)
   const strides = shape.map((n, axis) =>
     axis < lead || (x.shape[axis - lead] === 1 && n !== 1) ? 0 : x.strides[axis - lead],
   )
@@ -195,6 +208,7 @@ export function pad(x: Tensor, widths: readonly (readonly [number, number])[], v
         `pad: expected one [before, after] of whole numbers ≥ 0 for each of the ${x.rank} axes, got ${JSON.stringify(widths)}`,
       )
     }
+    x.checkLive('pad')
     const { backend } = x.device
     const out = emptyTensor(
       x.device,
@@ -215,7 +229,8 @@ export function pad(x: Tensor, widths: readonly (readonly [number, number])[], v
 
 /** x in another dtype: to bool is ≠ 0, to i32 truncates. Differentiable between float dtypes. */
 export function cast(x: Tensor, dtype: DType): Tensor {
-  if (x.dtype === dtype) return x
+  x.checkLive('cast')
+  if (x.dtype === dtype) return alias('cast', x)
   x.device.checkDType(dtype)
   const out = emptyTensor(x.device, x.shape, dtype)
   x.device.backend.copy(x, out)
@@ -226,5 +241,6 @@ export function cast(x: Tensor, dtype: DType): Tensor {
 
 /** The same memory off the tape. */
 export function detach(x: Tensor): Tensor {
+  x.checkLive('detach')
   return viewOf(x, x.shape, x.strides)
 }

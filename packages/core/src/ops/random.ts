@@ -7,6 +7,7 @@ import { program } from '../program'
 import type { RngKey } from '../random/key'
 import { internally } from '../scope'
 import { emptyTensor, type Tensor } from '../tensor'
+import { alias } from './layout'
 import { checkFloat } from './operands'
 import { run } from './run-program'
 
@@ -45,13 +46,14 @@ export function dropout(x: Tensor, p: number, key: RngKey): Tensor {
   return internally(() => {
     checkFloat('dropout', 'x', x)
     if (!(p >= 0 && p < 1)) throw new RangeError(`dropout: p is ${p} (expected 0 ≤ p < 1)`)
-    if (p === 0) return x
+    if (p === 0) return alias('dropout', x)
     const { device, shape, dtype } = x
+    // A multiple of 2^-24, as the draws are: devices of any float dtype then drop the same elements.
+    const threshold = Math.round(p * 2 ** 24) / 2 ** 24
     const apply = (t: Tensor) => {
       const u = emptyTensor(device, shape, dtype)
       device.backend.random(u, keyTensor(device, key), 'uniform')
-      const out = run(DROP, [t, u], [p, 1 / (1 - p)])
-      return out
+      return run(DROP, [t, u], [threshold, 1 / (1 - p)])
     }
     const out = apply(x)
     // The mask is drawn again rather than kept.
