@@ -2,6 +2,7 @@
 
 import { record } from '../autograd/node'
 import { type ProgramBuilder, program, type Value } from '../program'
+import { internally } from '../scope'
 import { showShape } from '../shape'
 import type { Tensor } from '../tensor'
 import { checkFloat, sharedDevice, sharedDType } from './operands'
@@ -73,6 +74,10 @@ function checkAffine(op: string, x: Tensor, options: NormOptions): Tensor[] {
 
 /** (x − mean)/√(variance + eps) over the last axis, times weight plus bias where given; x [..., C] (any strides). */
 export function layerNorm(x: Tensor, options: NormOptions = {}): Tensor {
+  return internally(() => layerNormOf(x, options))
+}
+
+function layerNormOf(x: Tensor, options: NormOptions): Tensor {
   const inputs = checkAffine('layerNorm', x, options)
   const { weight, bias, eps = 1e-5 } = options
   const n = 1 / x.shape[x.rank - 1]
@@ -114,6 +119,10 @@ const RMS_SCALED_GRADIENT = program('rmsNorm scale gradient', 4, 1, (b, g, x, rs
 
 /** x/√(mean(x²) + eps) over the last axis, times weight where given (Zhang & Sennrich, arXiv:1910.07467); x [..., C]. */
 export function rmsNorm(x: Tensor, options: Omit<NormOptions, 'bias'> = {}): Tensor {
+  return internally(() => rmsNormOf(x, options))
+}
+
+function rmsNormOf(x: Tensor, options: Omit<NormOptions, 'bias'>): Tensor {
   const inputs = checkAffine('rmsNorm', x, options)
   const { weight, eps = 1e-6 } = options
   const n = 1 / x.shape[x.rank - 1]
