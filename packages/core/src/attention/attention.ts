@@ -13,7 +13,7 @@ import type { AttentionOptions } from './options'
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   return callAttention(
-    'attention',
+    { op: 'attention', caller: attention },
     [
       { tensor: q, parts: ['q'] },
       { tensor: k, parts: ['k'] },

@@ -18,14 +18,15 @@ import {
 } from './gradients'
 import type { AttentionContext, AttentionKernel, AttentionOutput, AttentionProblem } from './kernel'
 import type { AttentionOptions } from './options'
-import { normalise, type TensorOperands } from './problem'
+import { normalise, type PublicCall, type TensorOperands } from './problem'
 
 /** Runs a call and puts it on the tape. `sources` hold q, k and v between them. */
-export function callAttention(op: string, sources: readonly Source[], options: AttentionOptions): Tensor {
+export function callAttention(call: PublicCall, sources: readonly Source[], options: AttentionOptions): Tensor {
   return internally(() => {
+    const { op } = call
     const { q, k, v } = partsOf(sources)
     const tape = routing(sources, options)
-    const { problem, operands } = normalise(op, q, k, v, options, gradientsAhead(tape))
+    const { problem, operands } = normalise(call, q, k, v, options, gradientsAhead(tape))
     const { device } = q
     const kernel = chooseKernel(op, device, problem, options.kernel)
     const out = emptyTensor(device, [q.shape[0], q.shape[1], q.shape[2], v.shape[3]], problem.dtype)

@@ -3,10 +3,11 @@
 import type { CallSite } from '../backend'
 import { isFloat } from '../dtype'
 import { dense } from '../ops/layout'
+import { checkTensor } from '../ops/operands'
 import { run } from '../ops/run-program'
 import { program } from '../program'
 import { contiguousStrides, type Shape, sameShape, showShape } from '../shape'
-import { Tensor, viewOf } from '../tensor'
+import { type Tensor, viewOf } from '../tensor'
 
 /** What the checks of the other operands need to know about q, k and v. */
 export interface Sizes {
@@ -22,10 +23,8 @@ export interface Sizes {
   readonly like: Tensor
 }
 
-export function checkTensor(op: string, name: string, value: unknown, like: Tensor): asserts value is Tensor {
-  if (!(value instanceof Tensor)) {
-    throw new TypeError(`${op}: ${name} is ${value === null ? 'null' : typeof value} (expected a Tensor)`)
-  }
+function checkOperand(op: string, name: string, value: unknown, like: Tensor): asserts value is Tensor {
+  checkTensor(op, name, value)
   if (value.device !== like.device) {
     throw new TypeError(
       `${op}: ${name} is on device ${value.device.name} but q is on ${like.device.name}; copy it with device.tensor(await t.data(), t.shape)`,
@@ -53,7 +52,7 @@ const IS_ZERO_OR_ONE = program('attention mask check', 1, 0, (b, x) =>
 export function tokenMask(sizes: Sizes, name: 'keyMask' | 'queryMask', value: Tensor, site: CallSite): Tensor {
   const { op, rows, like } = sizes
   const [what, tokens] = name === 'keyMask' ? ['key', sizes.keyTokens] : ['query', sizes.queryTokens]
-  checkTensor(op, name, value, like)
+  checkOperand(op, name, value, like)
   const { shape } = value
   const flat = [rows, tokens]
   const fits = sameShape(shape, flat) || (name === 'keyMask' && sameShape(shape, [rows, 1, tokens]))
@@ -91,7 +90,7 @@ export function tokenLengths(
 ): Tensor {
   const { op, batch, like } = sizes
   const tokens = name === 'keyLengths' ? sizes.keyTokens : sizes.queryTokens
-  checkTensor(op, name, value, like)
+  checkOperand(op, name, value, like)
   if (value.dtype !== 'i32') throw new TypeError(`${op}: ${name} is ${value.dtype} (expected i32)`)
   if (!sameShape(value.shape, [batch])) {
     throw new RangeError(`${op}: ${name} has shape ${showShape(value.shape)} (expected [${batch}], one per sample)`)
@@ -148,7 +147,7 @@ export function sampleOffsets(sizes: Sizes, name: 'query' | 'key', value: Tensor
 export function checkOffsets(op: string, value: { query: Tensor; key: Tensor }, like: Tensor): number {
   for (const name of ['query', 'key'] as const) {
     const offsets = value[name]
-    checkTensor(op, `offsets.${name}`, offsets, like)
+    checkOperand(op, `offsets.${name}`, offsets, like)
     if (offsets.dtype !== 'i32') throw new TypeError(`${op}: offsets.${name} is ${offsets.dtype} (expected i32)`)
     if (offsets.rank !== 1 || offsets.shape[0] < 2) {
       throw new RangeError(
@@ -166,7 +165,7 @@ export function checkOffsets(op: string, value: { query: Tensor; key: Tensor }, 
 /** mask or bias as [B|1, H|1, Lq|1, Lk|1], row-major. */
 export function pairOperand(sizes: Sizes, name: 'mask' | 'bias', value: Tensor): Tensor {
   const { op, rows, heads, queryTokens, keyTokens, like } = sizes
-  checkTensor(op, name, value, like)
+  checkOperand(op, name, value, like)
   const expected = name === 'mask' ? 'bool' : like.dtype
   if (value.dtype !== expected) {
     const hint =
@@ -205,7 +204,7 @@ export function factors(
   for (const name of ['query', 'key'] as const) {
     const factor = value[name]
     const tokens = name === 'query' ? sizes.queryTokens : sizes.keyTokens
-    checkTensor(op, `factoredBias.${name}`, factor, like)
+    checkOperand(op, `factoredBias.${name}`, factor, like)
     if (factor.dtype !== like.dtype) {
       throw new TypeError(`${op}: factoredBias.${name} is ${factor.dtype} (expected ${like.dtype}, as q)`)
     }
@@ -228,9 +227,9 @@ export function factors(
 
 /** Shapes, dtypes and devices of q, k and v. */
 export function checkInputs(op: string, q: Tensor, k: Tensor, v: Tensor): void {
-  if (!(q instanceof Tensor)) throw new TypeError(`${op}: q is ${typeof q} (expected a Tensor)`)
+  checkTensor(op, 'q', q)
   for (const [name, x] of Object.entries({ q, k, v })) {
-    checkTensor(op, name, x, q)
+    checkOperand(op, name, x, q)
     if (!isFloat(x.dtype)) throw new TypeError(`${op}: ${name} is ${x.dtype} (expected a float dtype)`)
     if (x.dtype !== q.dtype)
       throw new TypeError(`${op}: ${name} is ${x.dtype} but q is ${q.dtype}; use cast(${name}, '${q.dtype}')`)

@@ -1,6 +1,7 @@
 // From a call's tensors and options to the problem and operands that kernels see.
 
 import type { CallSite } from '../backend'
+import { callSite } from '../call-site'
 import { hostValues } from '../host-values'
 import { keyTensor } from '../ops/random'
 import type { Tensor } from '../tensor'
@@ -23,12 +24,18 @@ export type TensorOperands = { readonly [K in keyof Omit<AttentionOperands, 'hos
   readonly host?: AttentionOperands['host']
 }
 
+/** The function the user called: what errors name, and where the stack of a fault begins. */
+export interface PublicCall {
+  readonly op: string
+  readonly caller: (...args: never[]) => unknown
+}
+
 /**
  * Checks a call and normalises it. q, k, v may be views; masks of all forms become those of `AttentionOperands`. What only the data can show
  * (lengths, offsets, mask values) is put right on the device and reported at the next read. Throws naming op and operand.
  */
 export function normalise(
-  op: string,
+  { op, caller }: PublicCall,
   q: Tensor,
   k: Tensor,
   v: Tensor,
@@ -53,7 +60,7 @@ export function normalise(
     like: q,
   }
   const checksData = offsets || keyMask || queryMask || keyLengths || queryLengths
-  const site: CallSite = { op, stack: checksData && new Error().stack }
+  const site: CallSite = checksData ? callSite(op, caller) : { op }
   const queryOffsets = offsets && sampleOffsets(sizes, 'query', offsets.query, site)
   const keyOffsets = offsets && sampleOffsets(sizes, 'key', offsets.key, site)
   const pair = factoredBias && factors(sizes, factoredBias)

@@ -15,7 +15,14 @@ export function attentionWeights(q: Tensor, k: Tensor, options: AttentionOptions
   const none = { q: false, k: false, v: false, bias: false, factors: false }
   return noGrad(() =>
     internally(() => {
-      const { problem, operands } = normalise('attentionWeights', q, k, k, options, none)
+      const { problem, operands } = normalise(
+        { op: 'attentionWeights', caller: attentionWeights },
+        q,
+        k,
+        k,
+        options,
+        none,
+      )
       return standardWeights(problem, operands).weights
     }),
   )

@@ -1,29 +1,12 @@
 // Rows of a table by index.
 
 import { record } from '../autograd/node'
-import type { CallSite } from '../backend'
+import { callSite } from '../call-site'
 import { internally } from '../scope'
 import { contiguousStrides, showShape } from '../shape'
 import { emptyTensor, type Tensor, viewOf } from '../tensor'
 import { dense } from './layout'
 import { checkDType, sharedDevice } from './operands'
-
-/** The stack of whoever called `caller`, kept so that a fault the device finds later can name where it came from. */
-export function callSite(op: string, caller: (...args: never[]) => unknown): CallSite {
-  const limit = Error.stackTraceLimit
-  Error.stackTraceLimit = 8
-  const site = new Error()
-  // V8 leaves out the op itself and what it calls; elsewhere the stack begins inside core.
-  Error.captureStackTrace?.(site, caller)
-  Error.stackTraceLimit = limit
-  return {
-    op,
-    // Formatting a stack costs more than taking it; most sites are never read.
-    get stack() {
-      return site.stack
-    },
-  }
-}
 
 /**
  * Rows of `table` [V, …rest] at `index` (i32, any shape) → [...index.shape, …rest]. An index outside 0 … V−1 is only seen
@@ -61,6 +44,7 @@ export function scatterAdd(base: Tensor, index: Tensor, rows: Tensor): Tensor {
     const device = sharedDevice('scatterAdd', [base, index, rows])
     checkDType('scatterAdd', 'index', index, 'i32')
     checkDType('scatterAdd', 'rows', rows, base.dtype)
+    if (base.rank < 1) throw new RangeError('scatterAdd: base has shape [] (expected [V, …rest])')
     const rest = base.shape.slice(1)
     const expected = [...index.shape, ...rest]
     if (showShape(rows.shape) !== showShape(expected)) {
