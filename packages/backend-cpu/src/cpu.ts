@@ -1,7 +1,7 @@
 // Makes the CPU device, or says why there is none.
 
 import os from 'node:os'
-import { type Backend, createDevice, type Device } from '@ditkit/core'
+import { type Backend, type Device, openDevice } from '@ditkit/core'
 import { cpuFlash } from './attention-kernel'
 import { CpuBackend } from './backend'
 import { loadAddon } from './native'
@@ -51,5 +51,5 @@ export async function cpu(options: CpuOptions = {}): Promise<Device> {
     description: `${model}, ${isa}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
     attentionKernels: [...(options.attention ?? []), cpuFlash()],
   })
-  return createDevice(backend)
+  return openDevice(backend)
 }

@@ -2,6 +2,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import {
   add,
   assign,
+  attention,
+  concat,
+  crossEntropy,
   type Device,
   embedding,
   linear,
@@ -9,6 +12,7 @@ import {
   mul,
   normal,
   reference,
+  relu,
   reshape,
   rngKey,
   scope,
@@ -19,6 +23,13 @@ import {
 } from './index'
 
 let device: Device
+
+function freed(): Tensor {
+  const x = device.ones([2])
+  x.dispose()
+  return x
+}
+
 beforeEach(async () => {
   device = await reference()
 })
@@ -89,6 +100,10 @@ describe('errors at the door', () => {
     ['a reshape that does not fit', () => reshape(device.ones([6]), [4, -1]), /6 elements and does not fit/],
     ['a slice outside the axis', () => slice(device.ones([6]), 0, 2, 9), /2 … 9 is not within axis 0/],
     ['an axis that does not exist', () => sum(device.ones([6]), 1), /axis 1 does not exist in a tensor of rank 1/],
+    ['a number that is no integer', () => mul(device.ones([2], { dtype: 'i32' }), 0.5), /0\.5 is not whole/],
+    ['an operand that is missing', () => relu(undefined as unknown as Tensor), /relu: x is undefined/],
+    ['an operand of a list that is missing', () => concat([undefined as unknown as Tensor], 0), /concat: operand 0 is/],
+    ['a freed operand of a layout op', () => reshape(freed(), [2, 1]), /reshape: a tensor of shape \[2\][\s\S]*freed/],
     [
       'an assignment of another shape',
       () => assign(device.ones([2]), device.ones([3])),
@@ -117,6 +132,49 @@ describe('faults that only the data shows', () => {
     await expect(rows.data()).rejects.toThrow(/embedding[\s\S]*7[\s\S]*device\.test/)
     expect(await rows.data()).toEqual(Float32Array.of(1, 1, 1, 1))
     rows.dispose()
+  })
+
+  it('met by ready() reject the next read, sync or ready', async () => {
+    const fault = () => scope(() => void embedding(device.ones([3, 2]), device.tensor(Int32Array.of(7), [1])))
+    const x = device.ones([2])
+    for (const next of [() => x.data(), () => device.sync(), () => device.ready()]) {
+      fault()
+      await device.ready().catch(() => fault())
+      await expect(next()).rejects.toThrow(/embedding/)
+      await device.sync()
+    }
+    x.dispose()
+  })
+
+  it('include labels that are no class', async () => {
+    for (const label of [-100, 3]) {
+      const loss = scope(() => crossEntropy(device.ones([2, 3]), device.tensor(Int32Array.of(1, label), [2])))
+      await expect(loss.item()).rejects.toThrow(/crossEntropy: labels holds a class outside 0 … 2[\s\S]*device\.test/)
+      loss.dispose()
+    }
+  })
+
+  it('of attention name the line that called it', async () => {
+    const out = scope(() => {
+      const x = device.ones([1, 2, 1, 4])
+      return attention(x, x, x, { keyLengths: device.tensor(Int32Array.of(5), [1]) })
+    })
+    await expect(out.data()).rejects.toThrow(/attention: keyLengths[\s\S]*device\.test/)
+    out.dispose()
+  })
+})
+
+describe('a view', () => {
+  it('with axes of size 1 is read where it lies by linear', async () => {
+    const [got, wanted] = scope(() => {
+      const weight = normal(device, [3, 5], rngKey(1))
+      const whole = normal(device, [4, 1, 6, 5], rngKey(2))
+      const part = slice(whole, 2, 0, 3)
+      return [linear(part, weight), linear(add(part, 0), weight)]
+    })
+    expect(await got.data()).toEqual(await wanted.data())
+    got.dispose()
+    wanted.dispose()
   })
 })
 

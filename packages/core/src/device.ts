@@ -1,12 +1,13 @@
 // A device: a backend together with the tensors that live on it.
 
+import { prepareKernels } from './attention/prepare'
 import type { Backend } from './backend'
 import { type DType, type FloatDType, type HostArray, isFloat } from './dtype'
 import { rememberValues } from './host-values'
 import { unscoped } from './scope'
 import { checkShape, showShape, sizeOf } from './shape'
 import { Storage } from './storage'
-import { emptyTensor, type Tensor } from './tensor'
+import { checkDifferentiable, emptyTensor, type Tensor } from './tensor'
 
 export interface TensorOptions {
   dtype?: DType
@@ -28,6 +29,8 @@ export class Device {
   liveTensors = 0
   disposed = false
   private readonly fences: Promise<void>[] = []
+  /** A fault that a fence of `ready` met and nobody was told yet. */
+  private unreported: { error: unknown } | undefined
 
   constructor(readonly backend: Backend) {}
 
@@ -55,13 +58,13 @@ export class Device {
       throw new RangeError(`tensor: the data has ${data.length} elements but shape ${showShape(shape)} has ${size}`)
     }
     const dtype = options.dtype ?? defaultDType(data, this.floatDType)
-    const tensor = this.empty(shape, { dtype })
+    this.checkDType(dtype)
+    const host = hostBytes(data, dtype)
+    const tensor = this.empty(shape, { ...options, dtype })
     if (size > 0) {
-      const host = hostBytes(data, dtype)
       this.backend.write(tensor.storage, 0, new Uint8Array(host.buffer, host.byteOffset, host.byteLength))
       if (host instanceof Int32Array) rememberValues(tensor.storage, host)
     }
-    if (options.requiresGrad) tensor.requiresGrad = true
     return tensor
   }
 
@@ -70,6 +73,7 @@ export class Device {
     checkShape('empty', shape)
     const dtype = options.dtype ?? this.floatDType
     this.checkDType(dtype)
+    if (options.requiresGrad) checkDifferentiable(dtype)
     const tensor = emptyTensor(this, [...shape], dtype)
     if (options.requiresGrad) tensor.requiresGrad = true
     return tensor
@@ -104,8 +108,9 @@ export class Device {
   }
 
   /** Resolves when all enqueued work has run; rejects with the first fault. */
-  sync(): Promise<void> {
-    return this.backend.sync()
+  async sync(): Promise<void> {
+    await this.backend.sync()
+    this.raise()
   }
 
   /**
@@ -113,11 +118,21 @@ export class Device {
    * bound nor waits for a result, and lets timers and input run in between.
    */
   async ready(): Promise<void> {
-    const fence = this.backend.sync()
-    fence.catch(() => {})
+    // A backend reports a fault once. Where a fence is what it is reported to, the next read, sync or ready must pass it on.
+    const fence = this.backend.sync().catch((error: unknown) => {
+      this.unreported ??= { error }
+    })
     this.fences.push(fence)
     await macrotask()
     while (this.fences.length > STEPS_IN_FLIGHT) await this.fences.shift()
+    this.raise()
+  }
+
+  /** Throws the fault that a fence met, once. */
+  raise(): void {
+    const fault = this.unreported
+    this.unreported = undefined
+    if (fault) throw fault.error
   }
 
   memory(): DeviceMemory {
@@ -146,8 +161,14 @@ export class Device {
   }
 }
 
-/** What a backend package calls to make its device. */
+/** A device over a backend as it is. Its attention kernels that want to be prepared are refused: see `openDevice`. */
 export function createDevice(backend: Backend): Device {
+  return new Device(backend)
+}
+
+/** What a backend package calls to make its device: prepares the backend's attention kernels first. */
+export async function openDevice(backend: Backend): Promise<Device> {
+  await prepareKernels(backend)
   return new Device(backend)
 }
 
@@ -173,7 +194,7 @@ function hostBytes(data: HostArray | readonly number[], dtype: DType): ArrayBuff
     case 'i32': {
       if (data instanceof Int32Array) return data
       for (let i = 0; i < data.length; i++) {
-        if (!Number.isInteger(data[i]) || Math.abs(data[i]) > 2 ** 31 - 1) {
+        if (!Number.isInteger(data[i]) || data[i] < -(2 ** 31) || data[i] > 2 ** 31 - 1) {
           throw new RangeError(`tensor: element ${i} is ${data[i]}, which is not a 32-bit integer (dtype i32)`)
         }
       }

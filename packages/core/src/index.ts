@@ -21,7 +21,7 @@ export type {
   ReduceKind,
   StorageRef,
 } from './backend'
-export { createDevice, Device, type DeviceMemory, type TensorOptions } from './device'
+export { createDevice, Device, type DeviceMemory, openDevice, type TensorOptions } from './device'
 export { bytesPerElement, type DType, type FloatDType, type HostArray, hostArray, isFloat } from './dtype'
 export * from './ops'
 export { OPCODES, PROGRAM_LIMITS, type Program, type ProgramBuilder, program, type Value } from './program'

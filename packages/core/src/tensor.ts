@@ -3,7 +3,7 @@
 import type { GradNode } from './autograd/node'
 import type { Operand } from './backend'
 import type { Device } from './device'
-import { bytesPerElement, type DType, type HostArray, hostArray } from './dtype'
+import { bytesPerElement, type DType, type HostArray, hostArray, isFloat } from './dtype'
 import { adopt, type FreedBy, type Scope } from './scope'
 import { contiguousStrides, isContiguous, showShape, sizeOf } from './shape'
 import type { Storage } from './storage'
@@ -103,9 +103,7 @@ export class Tensor implements Operand {
   /** Only leaves can be set; the results of ops follow their inputs. */
   set requiresGrad(value: boolean) {
     if (this.node) throw new Error('requiresGrad can only be set on leaves; use detach(t) to cut a result off the tape')
-    if (value && (this.dtype === 'i32' || this.dtype === 'bool')) {
-      throw new TypeError(`requiresGrad: a tensor of dtype ${this.dtype} has no gradient (expected a float dtype)`)
-    }
+    if (value) checkDifferentiable(this.dtype)
     this.wantsGrad = value
   }
 
@@ -116,6 +114,7 @@ export class Tensor implements Operand {
     const pending = this.device.backend.read(dense.storage, dense.byteOffset, bytes)
     if (dense !== this) dense.dispose()
     const read = await pending
+    this.device.raise()
     const buffer = read.byteLength === read.buffer.byteLength ? read.buffer : read.slice().buffer
     return hostArray(this.dtype, buffer as ArrayBuffer)
   }
@@ -173,6 +172,12 @@ export class Tensor implements Operand {
       `${op}: a tensor of shape ${showShape(this.shape)}${this.name ? ` (${this.name})` : ''} is used after it was freed by ${what}` +
         (where ? `, which was here:\n${where}\n` : ''),
     )
+  }
+}
+
+export function checkDifferentiable(dtype: DType): void {
+  if (!isFloat(dtype)) {
+    throw new TypeError(`requiresGrad: a tensor of dtype ${dtype} has no gradient (expected a float dtype)`)
   }
 }
 

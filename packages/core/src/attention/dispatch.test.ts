@@ -5,9 +5,11 @@ import {
   type AttentionProblem,
   attention,
   backward,
+  createDevice,
   type Device,
   explainAttention,
   reference,
+  referenceBackend,
   type Tensor,
 } from '../index'
 
@@ -47,6 +49,34 @@ async function open(...kernels: AttentionKernel[]): Promise<void> {
   device = await reference({ attention: kernels })
   x = device.ones([1, 2, 1, 4], { requiresGrad: true })
 }
+
+describe('a kernel that wants to be prepared', () => {
+  it('is, once, when the device is made', async () => {
+    const prepare = vi.fn(async () => {})
+    await open(constant('tuned', 1, { prepare }))
+    expect(prepare).toHaveBeenCalledExactlyOnceWith(device.backend)
+    expect(explainAttention(x, x, x).choice).toBe('tuned')
+  })
+
+  it('is refused, with the reason, when that fails', async () => {
+    const prepare = async () => {
+      throw new Error('no compiler')
+    }
+    await open(constant('tuned', 1, { prepare }), constant('plain', 2))
+    const { choice, candidates } = explainAttention(x, x, x)
+    expect(choice).toBe('plain')
+    expect(candidates[0]).toMatchObject({ status: 'refused', reason: 'it could not be prepared: no compiler' })
+  })
+
+  it('is refused on a device that was made without preparing it', async () => {
+    await open()
+    const backend = referenceBackend({ attention: [constant('tuned', 1, { prepare: async () => {} })] })
+    const unprepared = createDevice(backend)
+    const { candidates } = explainAttention(unprepared, explainAttention(x, x, x).problem)
+    expect(candidates[0]).toMatchObject({ status: 'refused', reason: expect.stringMatching(/openDevice/) })
+    unprepared.dispose()
+  })
+})
 
 describe('attention takes', () => {
   it("the device's first kernel, and its backward", async () => {

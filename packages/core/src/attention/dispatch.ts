@@ -8,6 +8,7 @@ import { chunkedAttention } from './chunked'
 import { gradientsAhead, routing } from './gradients'
 import { ATTENTION_CONTRACT, type AttentionKernel, type AttentionProblem } from './kernel'
 import type { AttentionOptions } from './options'
+import { unprepared } from './prepare'
 import { normalise } from './problem'
 import { standardKernel } from './standard'
 
@@ -29,10 +30,12 @@ export interface AttentionExplanation {
 const CORE_KERNELS: readonly AttentionKernel[] = [chunkedAttention(), standardKernel]
 
 /** Why `kernel` cannot take `problem`, or undefined when it can. */
-function refusal(kernel: AttentionKernel, problem: AttentionProblem): string | undefined {
+function refusal(device: Device, kernel: AttentionKernel, problem: AttentionProblem): string | undefined {
   if (kernel.contract !== ATTENTION_CONTRACT) {
     return `it was built for attention contract ${kernel.contract}, and this is ${ATTENTION_CONTRACT}; update its package`
   }
+  const notReady = unprepared(device.backend, kernel)
+  if (notReady) return notReady
   const unknown = [...problem.features].filter(feature => !kernel.features.has(feature))
   if (unknown.length > 0) return `it does not know ${unknown.join(', ')}`
   const answer = kernel.supports(problem)
@@ -50,7 +53,7 @@ function decide(device: Device, problem: AttentionProblem, wanted: string) {
     if (wanted !== 'auto' && name !== wanted) {
       return { kernel: name, status: 'not needed', reason: `kernel: '${wanted}' was asked for` }
     }
-    const reason = refusal(kernel, problem)
+    const reason = refusal(device, kernel, problem)
     if (reason) return { kernel: name, status: 'refused', reason }
     if (chosen) return { kernel: name, status: 'not needed', reason: `${chosen.name} comes before it` }
     chosen = kernel
@@ -97,7 +100,10 @@ export function explainAttention(
     ],
     options,
   )
-  const problem = internally(() => normalise('explainAttention', q, k, v, options, gradientsAhead(tape)).problem)
+  const problem = internally(
+    () =>
+      normalise({ op: 'explainAttention', caller: explainAttention }, q, k, v, options, gradientsAhead(tape)).problem,
+  )
   const { chosen, candidates } = decide(first.device, problem, options.kernel ?? 'auto')
   return { problem, choice: chosen?.name, candidates }
 }
