@@ -10,6 +10,7 @@ export interface FreedBy {
 }
 
 export class Scope {
+  closed = false
   private readonly members = new Set<Tensor>()
   private readonly freedBy: FreedBy
 
@@ -29,6 +30,7 @@ export class Scope {
 
   /** Disposes all members but those reachable from `result`, which move to `parent`. */
   close(result: unknown, parent: Scope | undefined): void {
+    this.closed = true
     forEachTensor(result, tensor => {
       if (tensor.scope !== this) return
       this.delete(tensor)
@@ -46,7 +48,8 @@ let current: Scope | undefined
 
 /** Gives a new handle to the running scope, or, where there is none, to the garbage collector as the safety net. */
 export function adopt(tensor: Tensor, into: Scope | undefined = current): void {
-  if (into) into.add(tensor)
+  // A scopeAsync may outlive the scope it was started in.
+  if (into && !into.closed) into.add(tensor)
   else tensor.collectable()
 }
 

@@ -195,7 +195,65 @@ describe('the tape', () => {
   })
 })
 
+describe('recompute', () => {
+  it('refuses a parameter that was changed before its second run', () => {
+    const [x, w] = [random([3], 1), random([3], 2)]
+    w.name = 'w'
+    const y = recompute(a => mul(a, w), x)
+    assign(w, x)
+    expect(() => backward(y, x)).toThrow(/recompute: parameter w was changed in place/)
+    for (const t of [x, w, y]) t.dispose()
+  })
+
+  it('is not on the tape where nothing requires a gradient', () => {
+    const x = random([3], 1, false)
+    const y = recompute(a => mul(a, a), x)
+    expect(y.requiresGrad).toBe(false)
+    for (const t of [x, y]) t.dispose()
+  })
+
+  it('passes the gradient of a parameter that is its result', async () => {
+    const [x, w] = [random([3], 1), random([3], 2)]
+    const y = recompute(() => w, x)
+    backward(y, x)
+    expect(await w.grad?.data()).toEqual(await x.data())
+    for (const t of [x, w, y]) t.dispose()
+  })
+})
+
+describe('a custom op', () => {
+  it('is refused a gradient of another shape, or no tensor', () => {
+    const wrong = customOp({
+      name: 'wrong',
+      forward: (_, x) => mul(x, 2),
+      backward: (_, g) => [sum(g)],
+    })
+    const x = random([3], 1)
+    const y = wrong(x)
+    expect(() => backward(y, x)).toThrow(
+      /backward of wrong: the gradient of input 0 has shape \[\] but the input has \[3\]/,
+    )
+    expect(() => wrong(3 as unknown as Tensor)).toThrow(/wrong: operand 0 is number/)
+    for (const t of [x, y]) t.dispose()
+  })
+})
+
 describe('ownership', () => {
+  it('a scopeAsync that outlives the scope it began in hands its result to the caller', async () => {
+    let pending: Promise<Tensor> | undefined
+    scope(() => {
+      pending = scopeAsync(async s => {
+        const x = s.run(() => device.ones([2]))
+        await x.data()
+        return x
+      })
+    })
+    const x = (await pending) as Tensor
+    expect(x.disposed).toBe(false)
+    expect(x.scope).toBeUndefined()
+    x.dispose()
+  })
+
   it('scope keeps what is returned or kept, and frees the rest', () => {
     let kept: Tensor | undefined
     const { y } = scope(() => {

@@ -150,7 +150,14 @@ function step(node: GradNode, gradients: readonly (Tensor | undefined)[], seed: 
     const results = node.backward(gradients, { saved: node.unpack(), needs })
     node.edges.forEach((edge, i) => {
       const result = results[i]
-      if (edge && needs[i] && result) seed(edge, own(result))
+      if (!edge || !needs[i] || !result) return
+      const { shape } = 'leaf' in edge ? edge.leaf : edge.node.outputs[edge.index]
+      if (!sameShape(result.shape, shape)) {
+        throw new RangeError(
+          `backward of ${node.op}: the gradient of input ${i} has shape ${showShape(result.shape)} but the input has ${showShape(shape)}`,
+        )
+      }
+      seed(edge, own(result))
     })
   })
 }
@@ -199,6 +206,7 @@ export function backward(tensor: Tensor, gradient?: Tensor): void {
         return
       }
       leaf.grad = leaf.grad ? accumulate(leaf.grad, received) : unshared(received)
+      leaf.grad.collectable()
     },
   })
 }
@@ -229,7 +237,7 @@ export function grad(output: Tensor, inputs: readonly Tensor[], gradient?: Tenso
   }
   const wanted = reaching(output.node, node => keyOf.has(node), leaves)
   const start = rootGradient('grad', output, gradient)
-  run(output, start, {
+  const pass: Pass = {
     // A node that recompute makes while the pass runs is not in the map.
     wants: edge => ('leaf' in edge ? leaves.has(edge.leaf) : (wanted.get(edge.node) ?? true)),
     onLeaf(leaf, received) {
@@ -245,7 +253,13 @@ export function grad(output: Tensor, inputs: readonly Tensor[], gradient?: Tenso
         if (received) found.set(input, received.device.copyOf(received))
       }
     },
-  })
+  }
+  try {
+    run(output, start, pass)
+  } catch (error) {
+    for (const received of found.values()) received.dispose()
+    throw error
+  }
   return inputs.map(input => {
     const first = input.node ? (keyOf.get(input.node)?.get(input.outputIndex) as Tensor) : input
     const received = found.get(first)

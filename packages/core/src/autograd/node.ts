@@ -104,6 +104,22 @@ export function edgeOf(tensor: Tensor): Edge | undefined {
   return tensor.requiresGrad ? { leaf: tensor } : undefined
 }
 
+/** The leaves that the function `recompute` is running uses. */
+let watching: Set<Tensor> | undefined
+
+/** Runs `fn` and returns, besides its result, the leaves requiring a gradient that its ops read. */
+export function watchLeaves<T>(fn: () => T): { result: T; leaves: Tensor[] } {
+  const outer = watching
+  const leaves = new Set<Tensor>()
+  watching = leaves
+  try {
+    return { result: fn(), leaves: [...leaves] }
+  } finally {
+    watching = outer
+    if (outer) for (const leaf of leaves) outer.add(leaf)
+  }
+}
+
 /** Whether an op over these inputs goes on the tape now. */
 export function shouldRecord(inputs: readonly Tensor[]): boolean {
   return isGradEnabled() && inputs.some(input => input.requiresGrad)
@@ -120,6 +136,7 @@ export function record(
   saved: readonly Tensor[],
   backward: BackwardFunction,
 ): void {
+  if (watching) for (const input of inputs) if (input.isLeaf && input.requiresGrad) watching.add(input)
   if (shouldRecord(inputs)) attach(new GradNode(op, inputs.map(edgeOf), saved, backward), outputs)
 }
 

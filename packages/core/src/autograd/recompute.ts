@@ -5,7 +5,7 @@ import { internally, rejectPromise } from '../scope'
 import { Tensor, viewOf } from '../tensor'
 import { currentPass } from './engine'
 import { isGradEnabled, withGrad } from './mode'
-import { attach, edgeOf, GradNode } from './node'
+import { attach, edgeOf, GradNode, watchLeaves } from './node'
 
 /**
  * `fn(...inputs)` without keeping activations for the gradient: backward runs `fn` again. `fn` must be a function of its
@@ -14,11 +14,15 @@ import { attach, edgeOf, GradNode } from './node'
  */
 export function recompute(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor[]): Tensor {
   if (!isGradEnabled()) return checked(fn(...inputs))
-  const output = withGrad(false, () => internally(() => checked(fn(...inputs))))
+  const { result: output, leaves } = watchLeaves(() => withGrad(false, () => internally(() => checked(fn(...inputs)))))
   // An output that is one of the inputs (or was recorded by someone else) becomes a result of this node under a handle of its own.
   const result = inputs.includes(output) || output.requiresGrad ? viewOf(output, output.shape, output.strides) : output
-  const node = new GradNode('recompute', inputs.map(edgeOf), inputs, ([gradient], { saved }) => {
-    if (gradient) replay(fn, saved, node, gradient)
+  if (leaves.length === 0 && !output.requiresGrad && !inputs.some(input => input.requiresGrad)) return result
+  const count = inputs.length
+  // Parameters are saved for their versions alone: one changed since would make the second run another function.
+  const saved = [...inputs, ...leaves.filter(leaf => !leaf.disposed && !inputs.includes(leaf))]
+  const node = new GradNode('recompute', inputs.map(edgeOf), saved, ([gradient], context) => {
+    if (gradient) replay(fn, context.saved.slice(0, count), node, gradient)
     return []
   })
   node.opaque = true
