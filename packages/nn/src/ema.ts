@@ -2,7 +2,7 @@
 
 import { add, assign, keep, mul, noGrad, scope, type Tensor } from '@ditkit/core'
 import type { Module } from './module'
-import { readTensors, type StateDict, type StateSource, sourceEntries, uploadFloats } from './state'
+import { loadValues, readTensors, type StateDict, type StateSource, sourceEntries } from './state'
 
 export interface EMAOptions {
   /** The share of the shadow kept at each update. */
@@ -96,9 +96,7 @@ export class EMA {
           `EMA.loadStateDict: ${name} is ${entry ? `[${entry.shape.join(', ')}]` : 'missing'} in the record ` +
             `(expected [${shadow.shape.join(', ')}]); it was saved from another model`,
         )
-      const values = await uploadFloats(shadow.device, name, entry)
-      assign(shadow, values)
-      values.dispose()
+      await loadValues(shadow, name, entry)
     }
     this.updates = options.updates
   }

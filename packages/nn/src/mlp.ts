@@ -1,6 +1,6 @@
 // The feed-forward part of a transformer block, with the names of timm's Mlp (`fc1`, `fc2`).
 
-import type { Device, RngKey, Tensor } from '@ditkit/core'
+import { type Device, type RngKey, scope, type Tensor } from '@ditkit/core'
 import { Linear, type LinearOptions } from './linear'
 import { Module } from './module'
 
@@ -27,6 +27,6 @@ export class MLP extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return this.fc2.forward(this.fc1.forward(x, this.activation))
+    return scope(() => this.fc2.forward(this.fc1.forward(x, this.activation)))
   }
 }

@@ -111,6 +111,26 @@ describe('state dict', () => {
     b.dispose()
   })
 
+  it('keeps buffers of integers and booleans as they are', async () => {
+    class Counter extends Module {
+      readonly steps: Tensor
+      readonly seen: Tensor
+      constructor(steps: number, seen: number) {
+        super()
+        this.steps = buffer(device.tensor(Int32Array.of(steps), [1]))
+        this.seen = buffer(device.tensor(Uint8Array.of(seen), [1]))
+      }
+    }
+    const [a, b] = [new Counter(2 ** 30 + 1, 1), new Counter(0, 0)]
+    const saved = await a.stateDict()
+    await b.loadStateDict(saved)
+    expect(await b.stateDict()).toEqual(saved)
+    const floats = { ...saved, steps: { shape: [1], dtype: 'f32' as const, data: Float32Array.of(1) } }
+    await expect(b.loadStateDict(floats)).rejects.toThrow(/steps: expected i32 values, got f32/)
+    a.dispose()
+    b.dispose()
+  })
+
   it('takes f32, f16 and bf16 values, and tensors that are read when asked for', async () => {
     const layer = new Linear(device, rngKey(5), 2, 2)
     let reads = 0

@@ -1,9 +1,9 @@
 // The base of layers and models: finds parameters, buffers and submodules by walking a class's fields, so that field
 // names are weight names, as in PyTorch (`blocks.0.attn.qkv.weight`).
 
-import { assign, keep, Tensor } from '@ditkit/core'
+import { keep, Tensor } from '@ditkit/core'
 import { matchesName, type NamePattern } from './name-pattern'
-import { readTensors, type StateDict, type StateSource, sourceEntries, uploadFloats } from './state'
+import { loadValues, readTensors, type StateDict, type StateSource, sourceEntries } from './state'
 
 type Role = 'parameter' | 'buffer' | 'transient'
 const roles = new WeakMap<Tensor, Role>()
@@ -102,9 +102,7 @@ export abstract class Module {
     for (const [name, target] of targets) {
       const entry = entries.get(name)
       if (!entry) continue
-      const values = await uploadFloats(target.device, name, entry)
-      assign(target, values)
-      values.dispose()
+      await loadValues(target, name, entry)
     }
     return { missing, unexpected }
   }

@@ -9,6 +9,7 @@ import {
   packedCrossAttention,
   type RngKey,
   reshape,
+  scope,
   slice,
   type Tensor,
 } from '@ditkit/core'
@@ -67,8 +68,10 @@ export class MultiheadAttention extends Module {
    */
   forward(query: Tensor, key: Tensor = query, value: Tensor = key, options: AttentionOptions = {}): Tensor {
     const dropout = this.training ? this.dropout : 0
-    const attended = this.attend(query, key, value, { dropout, ...options })
-    return this.out_proj.forward(reshape(attended, [...query.shape.slice(0, 2), this.embedDim]))
+    return scope(() => {
+      const attended = this.attend(query, key, value, { dropout, ...options })
+      return this.out_proj.forward(reshape(attended, [...query.shape.slice(0, 2), this.embedDim]))
+    })
   }
 
   private attend(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions): Tensor {

@@ -1,8 +1,8 @@
 // Per-weight state of optimizers (moments, momentum): kept across scopes, saved and loaded by `KIND.WEIGHT NAME`.
 
-import { assign, keep, type Tensor } from '@ditkit/core'
+import { keep, type Tensor } from '@ditkit/core'
 import type { TrainedParameter } from './parameter-groups'
-import { readTensors, type StateDict, type StateSource, sourceEntries, uploadFloats } from './state'
+import { loadValues, readTensors, type StateDict, type StateSource, sourceEntries } from './state'
 
 /** What an optimizer needs to go on exactly. `step` counts the steps enqueued. */
 export interface OptimizerState<Source extends StateSource = StateDict> {
@@ -39,9 +39,7 @@ export class StateTensors<Kind extends string> {
         )
     }
     for (const [name, target] of this.tensors) {
-      const values = await uploadFloats(target.device, name, entries.get(name)!)
-      assign(target, values)
-      values.dispose()
+      await loadValues(target, name, entries.get(name)!)
     }
   }
 

@@ -1,6 +1,6 @@
 // Layers one after another, named by their position as in PyTorch (`mlp.0.weight`).
 
-import type { Tensor } from '@ditkit/core'
+import { scope, type Tensor } from '@ditkit/core'
 import { Module } from './module'
 
 /** A module of one tensor, or a plain function such as `silu`; functions take a position but hold no weights. */
@@ -19,6 +19,6 @@ export class Sequential extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return this.layers.reduce((h, layer) => (typeof layer === 'function' ? layer(h) : layer.forward(h)), x)
+    return scope(() => this.layers.reduce((h, layer) => (typeof layer === 'function' ? layer(h) : layer.forward(h)), x))
   }
 }

@@ -1,6 +1,6 @@
 // Weights on the host: what a state dict holds, and how values of other float dtypes become a device's own.
 
-import type { Device, Tensor } from '@ditkit/core'
+import { assign, type Tensor } from '@ditkit/core'
 
 /** A tensor's values on the host, row-major; f16 and bf16 as bit patterns. What `@ditkit/checkpoint` reads and writes. */
 export type TensorRecord =
@@ -43,13 +43,25 @@ export async function readTensors(tensors: ReadonlyMap<string, Tensor>): Promise
 }
 
 /**
- * Uploads a source's values as a tensor of the device's own float dtype.
- * @throws TypeError for a dtype that holds no real floats.
+ * Copies a source's values into `target`, whose shape they have: floats of any width into floats, i32 and bool into their own.
+ * @throws TypeError for a dtype that does not go there; then nothing was changed.
  */
-export async function uploadFloats(device: Device, name: string, source: TensorSource): Promise<Tensor> {
+export async function loadValues(target: Tensor, name: string, source: TensorSource): Promise<void> {
   const { shape, dtype, data } = 'read' in source ? await source.read() : source
-  const values = floatValues(name, dtype, data)
-  return device.tensor(values, [...shape], { dtype: device.floatDType })
+  const { device } = target
+  const whole = target.dtype === 'i32' || target.dtype === 'bool'
+  const tensor = whole
+    ? device.tensor(wholeValues(name, target.dtype, dtype, data), [...shape], { dtype: target.dtype })
+    : device.tensor(floatValues(name, dtype, data), [...shape], { dtype: device.floatDType })
+  assign(target, tensor)
+  tensor.dispose()
+}
+
+function wholeValues(name: string, wanted: string, dtype: string, data: LoadedTensor['data']): Int32Array | Uint8Array {
+  if (dtype === wanted && (data instanceof Int32Array || data instanceof Uint8Array)) return data
+  throw new TypeError(
+    `${name}: expected ${wanted} values, got ${dtype} in a ${data?.constructor?.name}; convert them before loading`,
+  )
 }
 
 function floatValues(name: string, dtype: string, data: LoadedTensor['data']): Float32Array | Float64Array {
