@@ -14,6 +14,7 @@ import {
   type RngKey,
   recompute,
   reshape,
+  scope,
   silu,
   slice,
   sub,
@@ -259,11 +260,13 @@ export class DiT extends Module {
   forward(x: Tensor, t: Timesteps, labels?: Labels, options: { key?: RngKey } = {}): Tensor {
     const { patchSize, recomputeBlocks } = this.config
     this.checkInput(x)
-    let h = add(this.x_embedder.forward(x), this.pos_embed)
-    const c = this.condition(x.shape[0], t, labels, options.key)
-    for (const block of this.blocks)
-      h = recomputeBlocks ? recompute((h, c) => block.forward(h, c), h, c) : block.forward(h, c)
-    return unpatchify(this.final_layer.forward(h, c), patchSize, ...this.grid)
+    return scope(() => {
+      let h = add(this.x_embedder.forward(x), this.pos_embed)
+      const c = this.condition(x.shape[0], t, labels, options.key)
+      for (const block of this.blocks)
+        h = recomputeBlocks ? recompute((h, c) => block.forward(h, c), h, c) : block.forward(h, c)
+      return unpatchify(this.final_layer.forward(h, c), patchSize, ...this.grid)
+    })
   }
 
   /**
@@ -286,15 +289,17 @@ export class DiT extends Module {
     const { inChannels, guidedChannels } = this.config
     const guided = Math.min(options.guidedChannels ?? guidedChannels, inChannels)
     const batch = x.shape[0]
-    const sinusoids = this.sinusoids(batch, t)
-    const classes = this.labelTensor(batch, labels)
-    const none = this.device.full([batch], this.nullClass, { dtype: 'i32' })
-    const both = this.forward(concat([x, x], 0), concat([sinusoids, sinusoids], 0), concat([classes, none], 0))
-    const conditional = slice(both, 0, 0, batch)
-    const c = slice(conditional, 1, 0, guided)
-    const u = slice(slice(both, 0, batch), 1, 0, guided)
-    const out = add(u, mul(sub(c, u), scale))
-    return guided === this.outChannels ? out : concat([out, slice(conditional, 1, guided)], 1)
+    return scope(() => {
+      const sinusoids = this.sinusoids(batch, t)
+      const classes = this.labelTensor(batch, labels)
+      const none = this.device.full([batch], this.nullClass, { dtype: 'i32' })
+      const both = this.forward(concat([x, x], 0), concat([sinusoids, sinusoids], 0), concat([classes, none], 0))
+      const conditional = slice(both, 0, 0, batch)
+      const c = slice(conditional, 1, 0, guided)
+      const u = slice(slice(both, 0, batch), 1, 0, guided)
+      const out = add(u, mul(sub(c, u), scale))
+      return guided === this.outChannels ? out : concat([out, slice(conditional, 1, guided)], 1)
+    })
   }
 
   /** c [B, C]: what the blocks are conditioned on. */
@@ -318,9 +323,13 @@ export class DiT extends Module {
   }
 
   private labelTensor(batch: number, labels: Labels = new Int32Array(batch).fill(this.nullClass)): Tensor {
-    const count = labels instanceof Tensor ? labels.size : labels.length
-    if (count !== batch) throw new RangeError(`DiT: ${count} labels for ${batch} samples (expected one each)`)
-    if (labels instanceof Tensor) return labels
+    if (labels instanceof Tensor) {
+      if (labels.rank !== 1 || labels.size !== batch || labels.dtype !== 'i32')
+        throw new RangeError(`DiT: labels is ${labels} but x has ${batch} samples (expected an i32 tensor [${batch}])`)
+      return labels
+    }
+    if (labels.length !== batch)
+      throw new RangeError(`DiT: ${labels.length} labels for ${batch} samples (expected one each)`)
     const last = this.nullClass - (this.config.classDropout > 0 ? 0 : 1)
     const values = Int32Array.from(labels)
     const wrong = values.findIndex((label, i) => label !== labels[i] || label < 0 || label > last)
