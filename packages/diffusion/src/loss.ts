@@ -1,6 +1,6 @@
 // The training loss: mean squared error of the target, plus the variational bound where the variance is learned.
 
-import { add, mean, mseLoss, type Tensor } from '@ditkit/core'
+import { add, mean, mseLoss, scope, type Tensor } from '@ditkit/core'
 import { checkSteps } from './per-sample'
 import { addNoise, type DiffusionTarget, trueTarget } from './process'
 import type { DiffusionSchedule } from './schedule'
@@ -25,13 +25,15 @@ export interface DiffusionLossOptions {
 export function diffusionLoss(model: DenoisingModel, x0: Tensor, options: DiffusionLossOptions): Tensor {
   const { schedule, t, noise, target = 'epsilon', variance = 'fixed' } = options
   checkSteps('diffusionLoss', schedule, x0, t)
-  const xt = addNoise(schedule, x0, noise, t)
-  const output = model(
-    xt,
-    Array.from(t, step => schedule.timesteps[step]),
-  )
-  const wanted = trueTarget(schedule, target, x0, noise, t)
-  if (variance === 'fixed') return mseLoss(output, wanted)
-  const [prediction, raw] = splitVariance(output, x0.shape[1])
-  return add(mseLoss(prediction, wanted), mean(variationalBound(schedule, target, prediction, raw, x0, xt, t)))
+  return scope(() => {
+    const xt = addNoise(schedule, x0, noise, t)
+    const output = model(
+      xt,
+      Array.from(t, step => schedule.timesteps[step]),
+    )
+    const wanted = trueTarget(schedule, target, x0, noise, t)
+    if (variance === 'fixed') return mseLoss(output, wanted)
+    const [prediction, raw] = splitVariance(output, x0.shape[1])
+    return add(mseLoss(prediction, wanted), mean(variationalBound(schedule, target, prediction, raw, x0, xt, t)))
+  })
 }

@@ -1,7 +1,7 @@
 // The Gaussian process itself: adding noise, and moving between noise, data and v.
 
-import { add, mul, type Tensor } from '@ditkit/core'
-import { checkSteps, perSample } from './per-sample'
+import type { Tensor } from '@ditkit/core'
+import { blend, checkSteps } from './per-sample'
 import type { DiffusionSchedule } from './schedule'
 
 /** What a model predicts: the noise ε, the data x0, or v = √ᾱ·ε − √(1−ᾱ)·x0 (Salimans & Ho, arXiv:2202.00512). */
@@ -11,19 +11,10 @@ export type DiffusionTarget = 'epsilon' | 'x0' | 'v'
 export function addNoise(schedule: DiffusionSchedule, x0: Tensor, noise: Tensor, t: ArrayLike<number>): Tensor {
   checkSteps('addNoise', schedule, x0, t)
   const { alphasCumprod: a } = schedule
-  return add(
-    mul(
-      x0,
-      perSample(x0, t, i => Math.sqrt(a[i])),
-    ),
-    mul(
-      noise,
-      perSample(x0, t, i => Math.sqrt(1 - a[i])),
-    ),
-  )
+  return blend('addNoise', t, [x0, i => Math.sqrt(a[i])], [noise, i => Math.sqrt(1 - a[i])])
 }
 
-/** What a model of this target should say about (x0, noise) at t. */
+/** What a model of this target should say about (x0, noise) at t, all [B, …]; for 'epsilon' and 'x0' that very tensor. */
 export function trueTarget(
   schedule: DiffusionSchedule,
   target: DiffusionTarget,
@@ -31,19 +22,11 @@ export function trueTarget(
   noise: Tensor,
   t: ArrayLike<number>,
 ): Tensor {
+  checkSteps('trueTarget', schedule, x0, t)
   if (target === 'epsilon') return noise
   if (target === 'x0') return x0
   const { alphasCumprod: a } = schedule
-  return add(
-    mul(
-      noise,
-      perSample(x0, t, i => Math.sqrt(a[i])),
-    ),
-    mul(
-      x0,
-      perSample(x0, t, i => -Math.sqrt(1 - a[i])),
-    ),
-  )
+  return blend('trueTarget', t, [noise, i => Math.sqrt(a[i])], [x0, i => -Math.sqrt(1 - a[i])])
 }
 
 /** x0 and ε that a prediction at x_t implies, each as weights of (prediction, x_t). */
@@ -59,7 +42,7 @@ function implied(target: DiffusionTarget, alphaBar: number): { x0: [number, numb
   }
 }
 
-/** The data (or the noise) that `prediction` implies at x_t. */
+/** The data (or the noise) that `prediction` implies at x_t, all [B, …]; the prediction itself where it is that already. */
 export function convertTarget(
   schedule: DiffusionSchedule,
   from: DiffusionTarget,
@@ -71,29 +54,18 @@ export function convertTarget(
   checkSteps('convertTarget', schedule, xt, t)
   if (from === to) return prediction
   const { alphasCumprod: a } = schedule
-  return add(
-    mul(
-      prediction,
-      perSample(xt, t, i => implied(from, a[i])[to][0]),
-    ),
-    mul(
-      xt,
-      perSample(xt, t, i => implied(from, a[i])[to][1]),
-    ),
-  )
+  const weights = (i: number) => implied(from, a[i])[to]
+  return blend('convertTarget', t, [prediction, i => weights(i)[0]], [xt, i => weights(i)[1]])
 }
 
-/** Mean of q(x_{t−1} | x_t, x_0). */
+/** Mean of q(x_{t−1} | x_t, x_0); x0 and xt [B, …], t B steps. */
 export function posteriorMean(schedule: DiffusionSchedule, x0: Tensor, xt: Tensor, t: ArrayLike<number>): Tensor {
+  checkSteps('posteriorMean', schedule, xt, t)
   const { betas, alphasCumprod: a, alphasCumprodPrev: p } = schedule
-  return add(
-    mul(
-      x0,
-      perSample(xt, t, i => (betas[i] * Math.sqrt(p[i])) / (1 - a[i])),
-    ),
-    mul(
-      xt,
-      perSample(xt, t, i => ((1 - p[i]) * Math.sqrt(1 - betas[i])) / (1 - a[i])),
-    ),
+  return blend(
+    'posteriorMean',
+    t,
+    [x0, i => (betas[i] * Math.sqrt(p[i])) / (1 - a[i])],
+    [xt, i => ((1 - p[i]) * Math.sqrt(1 - betas[i])) / (1 - a[i])],
   )
 }

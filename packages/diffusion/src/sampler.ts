@@ -1,6 +1,19 @@
 // Samplers: ancestral sampling (DDPM) and its deterministic relative (DDIM; Song et al., arXiv:2010.02502).
 
-import { add, clamp, type Device, exp, keep, mul, noGrad, normal, type RngKey, scope, type Tensor } from '@ditkit/core'
+import {
+  add,
+  clamp,
+  type Device,
+  detach,
+  exp,
+  mul,
+  noGrad,
+  normal,
+  type RngKey,
+  scope,
+  scopeAsync,
+  type Tensor,
+} from '@ditkit/core'
 import type { DenoisingModel } from './loss'
 import { convertTarget, type DiffusionTarget, posteriorMean } from './process'
 import type { DiffusionSchedule } from './schedule'
@@ -19,7 +32,7 @@ export interface SamplerOptions {
   clipData?: boolean
   /** Start from here instead of from noise of `key`. */
   start?: Tensor
-  /** After every step; x is the sampler's, `data` the data it implies. */
+  /** After every step; x and the `data` it implies are the sampler's, valid during the call. */
   onStep?: (x: Tensor, step: number, data: Tensor) => void | Promise<void>
 }
 
@@ -53,28 +66,32 @@ async function descend(
   model: DenoisingModel,
   shape: readonly number[],
   options: SamplerOptions,
-  update: (xt: Tensor, step: number, t: number[], implied: Implied) => Tensor,
+  update: (xt: Tensor, step: number, implied: Implied) => Tensor,
 ): Promise<Tensor> {
   const { schedule, key, start, onStep } = options
   if (start && start.shape.join() !== shape.join()) {
     throw new RangeError(`sampling: start has shape [${start.shape.join(', ')}] (expected [${shape.join(', ')}])`)
   }
-  let x = start ?? keep(normal(device, shape, key.foldIn(schedule.steps)))
-  for (let step = schedule.steps - 1; step >= 0; step--) {
-    const { next, data } = scope(() =>
-      noGrad(() => {
-        const t = new Array<number>(shape[0]).fill(step)
-        const implied = imply(model, x, t, options)
-        return { next: keep(update(x, step, t, implied)), data: keep(implied.data) }
-      }),
-    )
-    if (x !== start) x.dispose()
-    x = next
-    await onStep?.(x, step, data)
-    if (data !== x) data.dispose()
-    await device.ready()
-  }
-  return x
+  return scopeAsync(async s => {
+    let x = s.run(() => (start ? detach(start) : normal(device, shape, key.foldIn(schedule.steps))))
+    for (let step = schedule.steps - 1; step >= 0; step--) {
+      const { next, data } = s.run(() =>
+        scope(() =>
+          noGrad(() => {
+            const implied = imply(model, x, new Array<number>(shape[0]).fill(step), options)
+            // A handle of its own: the model may have returned a tensor that is its caller's.
+            return { next: update(x, step, implied), data: detach(implied.data) }
+          }),
+        ),
+      )
+      x.dispose()
+      x = next
+      await onStep?.(x, step, data)
+      data.dispose()
+      await device.ready()
+    }
+    return x
+  })
 }
 
 /** Ancestral sampling of [B, C, …] from noise: x_{t−1} ~ N(posterior mean of the implied data, variance). */
@@ -85,7 +102,8 @@ export function ddpmSample(
   options: SamplerOptions,
 ): Promise<Tensor> {
   const { schedule, key, fixedVariance = 'small' } = options
-  return descend(device, model, shape, options, (xt, step, t, { data, raw }) => {
+  return descend(device, model, shape, options, (xt, step, { data, raw }) => {
+    const t = new Array<number>(shape[0]).fill(step)
     const mean = posteriorMean(schedule, data, xt, t)
     if (step === 0) return mean
     const noise = normal(device, shape, key.foldIn(step), { dtype: xt.dtype })
@@ -104,7 +122,7 @@ export function ddimSample(
 ): Promise<Tensor> {
   const { schedule, key, eta = 0 } = options
   const { alphasCumprod, alphasCumprodPrev } = schedule
-  return descend(device, model, shape, options, (xt, step, _t, { data, epsilon }) => {
+  return descend(device, model, shape, options, (xt, step, { data, epsilon }) => {
     const [a, p] = [alphasCumprod[step], alphasCumprodPrev[step]]
     const sigma = eta * Math.sqrt((1 - p) / (1 - a)) * Math.sqrt(1 - a / p)
     const mean = add(mul(data, Math.sqrt(p)), mul(epsilon, Math.sqrt(Math.max(0, 1 - p - sigma * sigma))))

@@ -13,6 +13,7 @@ import {
   mean,
   mul,
   neg,
+  scope,
   slice,
   square,
   sub,
@@ -34,12 +35,15 @@ export function splitVariance(output: Tensor, channels: number): [prediction: Te
   return [slice(output, 1, 0, channels), slice(output, 1, channels, 2 * channels)]
 }
 
-/** log variance from the raw output in [−1, 1]: −1 is β̃, 1 is β. */
+/** log variance [B, C, …] at steps t from the raw output [B, C, …] in [−1, 1]: −1 is β̃, 1 is β. */
 export function learnedLogVariance(schedule: DiffusionSchedule, raw: Tensor, t: ArrayLike<number>): Tensor {
+  checkSteps('learnedLogVariance', schedule, raw, t)
   const { betas, posteriorLogVariance: low } = schedule
-  const middle = perSample(raw, t, i => (Math.log(betas[i]) + low[i]) / 2)
-  const half = perSample(raw, t, i => (Math.log(betas[i]) - low[i]) / 2)
-  return add(mul(raw, half), middle)
+  return scope(() => {
+    const middle = perSample(raw, t, i => (Math.log(betas[i]) + low[i]) / 2)
+    const half = perSample(raw, t, i => (Math.log(betas[i]) - low[i]) / 2)
+    return add(mul(raw, half), middle)
+  })
 }
 
 /** KL divergence of two normals by mean and log variance, in nats, element by element. */
@@ -80,18 +84,20 @@ export function variationalBound(
   t: ArrayLike<number>,
 ): Tensor {
   checkSteps('variationalBound', schedule, x0, t)
-  const axes = x0.shape.slice(1).map((_, i) => i + 1)
-  const impliedData = convertTarget(schedule, target, 'x0', detach(prediction), xt, t)
-  const modelMean = posteriorMean(schedule, impliedData, xt, t)
-  const logVariance = learnedLogVariance(schedule, raw, t)
-  const trueMean = posteriorMean(schedule, x0, xt, t)
-  const trueLogVariance = perSample(x0, t, i => schedule.posteriorLogVariance[i])
-  const kl = mean(normalKl(trueMean, trueLogVariance, modelMean, logVariance), axes)
-  const nll = neg(mean(discretizedLogLikelihood(x0, modelMean, logVariance), axes))
-  const isFirst = x0.device.tensor(
-    Uint8Array.from(t, step => (step === 0 ? 1 : 0)),
-    [t.length],
-    { dtype: 'bool' },
-  )
-  return div(where(isFirst, nll, kl), Math.LN2)
+  return scope(() => {
+    const axes = x0.shape.slice(1).map((_, i) => i + 1)
+    const impliedData = convertTarget(schedule, target, 'x0', detach(prediction), xt, t)
+    const modelMean = posteriorMean(schedule, impliedData, xt, t)
+    const logVariance = learnedLogVariance(schedule, raw, t)
+    const trueMean = posteriorMean(schedule, x0, xt, t)
+    const trueLogVariance = perSample(x0, t, i => schedule.posteriorLogVariance[i])
+    const kl = mean(normalKl(trueMean, trueLogVariance, modelMean, logVariance), axes)
+    const nll = neg(mean(discretizedLogLikelihood(x0, modelMean, logVariance), axes))
+    const isFirst = x0.device.tensor(
+      Uint8Array.from(t, step => (step === 0 ? 1 : 0)),
+      [t.length],
+      { dtype: 'bool' },
+    )
+    return div(where(isFirst, nll, kl), Math.LN2)
+  })
 }
