@@ -1,8 +1,8 @@
 // What a model predicts, by name, and the exact conversions between them at a point x_t of a path.
 
-import { add, mul, type Tensor } from '@ditkit/core'
+import type { Tensor } from '@ditkit/core'
 import type { Path } from './path'
-import { perSample } from './per-sample'
+import { blend } from './per-sample'
 
 /** The velocity dx_t/dt, the noise x0 (ε), or the data x1. */
 export type PredictionKind = 'velocity' | 'noise' | 'data'
@@ -44,7 +44,6 @@ export function convertPrediction(
   t: number | ArrayLike<number>,
 ): Tensor {
   if (from === to) return prediction
-  const ofPrediction = perSample(prediction, t, time => weights(path, from, to, time)[0])
-  const ofState = perSample(xt, t, time => weights(path, from, to, time)[1])
-  return add(mul(prediction, ofPrediction), mul(xt, ofState))
+  const at = (time: number) => weights(path, from, to, time)
+  return blend('convertPrediction', t, [prediction, time => at(time)[0]], [xt, time => at(time)[1]])
 }

@@ -5,7 +5,6 @@ export { bitsPerDim, type LikelihoodOptions, logLikelihood } from './likelihood'
 export { type FlowMatchingOptions, flowMatchingLoss, type TimedModel } from './loss'
 export { cosinePath, interpolate, linearPath, type Path, pathByName, targetVelocity, vpPath } from './path'
 export {
-  type Derivative,
   type FixedMethod,
   integrate,
   odeSolve,
@@ -13,4 +12,5 @@ export {
   type SolverMethod,
   type SolverOptions,
 } from './solver'
+export type { Derivative } from './stages'
 export { sampleTime, type TimeOptions, type TimeSampler } from './time'

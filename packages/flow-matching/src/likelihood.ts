@@ -3,9 +3,11 @@
 
 import {
   add,
+  cast,
   detach,
   enableGrad,
   grad,
+  keep,
   less,
   mul,
   noGrad,
@@ -39,7 +41,7 @@ function sumSample(x: Tensor): Tensor {
 
 /** Random signs, fixed along the trajectory as FFJORD does, so that the right side stays a smooth function of time. */
 function signs(x: Tensor, key: RngKey): Tensor {
-  return scope(() => where(less(uniform(x.device, x.shape, key, { dtype: x.dtype }), 0.5), -1, 1))
+  return scope(() => cast(where(less(uniform(x.device, x.shape, key), 0.5), -1, 1), x.dtype))
 }
 
 /**
@@ -56,8 +58,8 @@ export async function logLikelihood(
     throw new RangeError(`logLikelihood: probes is ${probes} (expected a whole number ≥ 1)`)
   const { device, dtype } = x1
   const batch = x1.shape[0]
-  const directions = key.split(probes).map(k => signs(x1, k))
-  const start = device.zeros([batch], { dtype })
+  const directions = key.split(probes).map(k => keep(signs(x1, k)))
+  const start = keep(device.zeros([batch], { dtype }))
   const derivative = ([x]: readonly Tensor[], t: number) => {
     let divergence: Tensor | undefined
     let slope: Tensor | undefined
@@ -74,14 +76,18 @@ export async function logLikelihood(
     }
     return [slope as Tensor, divergence as Tensor]
   }
-  const { state } = await integrate(derivative, [x1, start], { ...solver, method, from: 1, to: 0 })
-  const [x0, change] = state
-  const dims = x1.size / batch
-  const result = scope(() =>
-    noGrad(() => add(sub(change, mul(sumSample(square(x0)), 0.5)), (-dims / 2) * Math.log(2 * Math.PI))),
-  )
-  for (const tensor of [...state, start, ...directions]) tensor.dispose()
-  return result
+  try {
+    const { state } = await integrate(derivative, [x1, start], { ...solver, method, from: 1, to: 0 })
+    const [x0, change] = state
+    const dims = x1.size / batch
+    const result = scope(() =>
+      noGrad(() => add(sub(change, mul(sumSample(square(x0)), 0.5)), (-dims / 2) * Math.log(2 * Math.PI))),
+    )
+    for (const tensor of state) tensor.dispose()
+    return result
+  } finally {
+    for (const tensor of [start, ...directions]) tensor.dispose()
+  }
 }
 
 /** −log₂ p per dimension, from `logLikelihood`'s result for samples of `dims` numbers. */

@@ -1,6 +1,6 @@
 // The conditional flow matching loss: regress the model onto a target that is known for every pair of noise and data.
 
-import { mseLoss, type Tensor } from '@ditkit/core'
+import { mseLoss, scope, type Tensor } from '@ditkit/core'
 import type { PredictionKind } from './convert'
 import { interpolate, linearPath, type Path, targetVelocity } from './path'
 
@@ -21,7 +21,9 @@ export type TimedModel = (xt: Tensor, t: number[]) => Tensor
 /** mean ‖model(x_t, t) − target‖² over all elements; x1 is data [B, …]. */
 export function flowMatchingLoss(model: TimedModel, x1: Tensor, options: FlowMatchingOptions): Tensor {
   const { x0, t, path = linearPath, target = 'velocity' } = options
-  const prediction = model(interpolate(path, x0, x1, t), Array.from(t))
-  const wanted = target === 'velocity' ? targetVelocity(path, x0, x1, t) : target === 'noise' ? x0 : x1
-  return mseLoss(prediction, wanted)
+  return scope(() => {
+    const prediction = model(interpolate(path, x0, x1, t), Array.from(t))
+    const wanted = target === 'velocity' ? targetVelocity(path, x0, x1, t) : target === 'noise' ? x0 : x1
+    return mseLoss(prediction, wanted)
+  })
 }

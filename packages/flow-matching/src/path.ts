@@ -1,8 +1,8 @@
 // Probability paths from noise (t = 0) to data (t = 1): x_t = α(t)·x1 + σ(t)·x0 (Lipman et al., "Flow Matching for Generative
 // Modeling", arXiv:2210.02747; Albergo & Vanden-Eijnden, arXiv:2209.15571).
 
-import { add, mul, type Tensor } from '@ditkit/core'
-import { perSample } from './per-sample'
+import type { Tensor } from '@ditkit/core'
+import { blend } from './per-sample'
 
 export interface Path {
   /** Recorded with checkpoints. */
@@ -65,10 +65,10 @@ export function pathByName(name: string): Path {
 
 /** Samples of the path: x0 noise, x1 data, both [B, …]; t one number, or B of them. Returns x_t. */
 export function interpolate(path: Path, x0: Tensor, x1: Tensor, t: number | ArrayLike<number>): Tensor {
-  return add(mul(x1, perSample(x1, t, path.alpha)), mul(x0, perSample(x0, t, path.sigma)))
+  return blend('interpolate', t, [x1, path.alpha], [x0, path.sigma])
 }
 
 /** The target velocity dx_t/dt = α'(t)·x1 + σ'(t)·x0. */
 export function targetVelocity(path: Path, x0: Tensor, x1: Tensor, t: number | ArrayLike<number>): Tensor {
-  return add(mul(x1, perSample(x1, t, path.alphaSlope)), mul(x0, perSample(x0, t, path.sigmaSlope)))
+  return blend('targetVelocity', t, [x1, path.alphaSlope], [x0, path.sigmaSlope])
 }

@@ -1,9 +1,10 @@
-// ODE solvers over tensors on a device: fixed steps, and Dormand–Prince with step control. The state may be several tensors (the
-// likelihood carries its integral along).
+// ODE solvers over tensors on a device: fixed steps here, Dormand–Prince with step control in dopri5.ts. The state may be several
+// tensors (the likelihood carries its integral along).
 
-import { abs, add, div, keep, maximum, mul, noGrad, scope, sqrt, square, sum, type Tensor } from '@ditkit/core'
-import { weightedSum } from './combine'
-import { DOPRI5, EULER, HEUN, MIDPOINT, RK4, RK4_38, type Tableau } from './tableau'
+import { detach, noGrad, scope, scopeAsync, type Tensor } from '@ditkit/core'
+import { dopri5 } from './dopri5'
+import { advance, type Derivative, stagesOf } from './stages'
+import { EULER, HEUN, MIDPOINT, RK4, RK4_38, type Tableau } from './tableau'
 
 export type FixedMethod = 'euler' | 'midpoint' | 'heun' | 'rk4' | 'rk4-3/8'
 export type SolverMethod = FixedMethod | 'dopri5'
@@ -16,15 +17,12 @@ const FIXED: Record<FixedMethod, Tableau> = {
   'rk4-3/8': RK4_38,
 }
 
-/** Derivatives of the state tensors at time t; new tensors, shapes as the state's. */
-export type Derivative = (state: readonly Tensor[], t: number) => readonly Tensor[]
-
 export interface SolverOptions {
   /** Default 'euler'. 'dopri5' chooses its steps by the tolerances. */
   method?: SolverMethod
   /** Equal steps of a fixed method; default 25. */
   steps?: number
-  /** Or the times to step between, first and last included (ascending or descending). */
+  /** Or the times to step between, first and last included (ascending or descending). dopri5 takes the first and the last. */
   times?: readonly number[]
   /** Default from 0 (noise) to 1 (data). */
   from?: number
@@ -42,36 +40,6 @@ export interface Solution {
   readonly state: Tensor[]
   readonly steps: number
   readonly evaluations: number
-}
-
-/** Stages of one step from `state` at t over h; `first` is stage 0 where it is known. */
-function stagesOf(
-  tableau: Tableau,
-  derivative: Derivative,
-  state: readonly Tensor[],
-  t: number,
-  h: number,
-  first?: readonly Tensor[],
-) {
-  const stages: (readonly Tensor[])[] = []
-  tableau.nodes.forEach((node, i) => {
-    if (i === 0 && first) stages.push(first)
-    else {
-      const weights = tableau.stages[i].map(w => w * h)
-      const at = i === 0 ? state : state.map((x, n) => weightedSum([x, ...stages.map(s => s[n])], [1, ...weights]))
-      stages.push(derivative(at, t + node * h))
-    }
-  })
-  return stages
-}
-
-function advance(
-  tableau: Tableau,
-  state: readonly Tensor[],
-  stages: readonly (readonly Tensor[])[],
-  h: number,
-): Tensor[] {
-  return state.map((x, n) => weightedSum([x, ...stages.map(s => s[n])], [1, ...tableau.weights.map(w => w * h)]))
 }
 
 function checkTimes(options: SolverOptions): number[] {
@@ -95,7 +63,7 @@ export async function integrate(
   options: SolverOptions = {},
 ): Promise<Solution> {
   const { method = 'euler' } = options
-  if (method === 'dopri5') return adaptive(derivative, initial, options)
+  if (method === 'dopri5') return dopri5(derivative, initial, options)
   const tableau = FIXED[method]
   if (!tableau)
     throw new RangeError(
@@ -103,120 +71,20 @@ export async function integrate(
     )
   const times = checkTimes(options)
   const { device } = initial[0]
-  let state = [...initial]
-  for (let step = 1; step < times.length; step++) {
-    const [t, h] = [times[step - 1], times[step] - times[step - 1]]
-    const next = scope(() =>
-      noGrad(() => advance(tableau, state, stagesOf(tableau, derivative, state, t, h), h).map(keep)),
-    )
-    if (step > 1) for (const x of state) x.dispose()
-    state = next
-    await options.onStep?.(state, times[step], step)
-    await device.ready()
-  }
-  return { state, steps: times.length - 1, evaluations: (times.length - 1) * tableau.nodes.length }
-}
-
-/** Root mean square over the whole state of error/(atol + rtol·max(|x|, |next|)). */
-function errorNorm(
-  errors: readonly Tensor[],
-  state: readonly Tensor[],
-  next: readonly Tensor[],
-  rtol: number,
-  atol: number,
-): Tensor {
-  const size = state.reduce((n, x) => n + x.size, 0)
-  const squares = errors.map((error, n) =>
-    sum(square(div(error, add(mul(maximum(abs(state[n]), abs(next[n])), rtol), atol)))),
-  )
-  return sqrt(
-    mul(
-      squares.reduce((a, b) => add(a, b)),
-      1 / size,
-    ),
-  )
-}
-
-/** A first step from the sizes of state and slope (Hairer, Nørsett & Wanner, II.4, simplified). */
-async function firstStep(
-  state: readonly Tensor[],
-  slope: readonly Tensor[],
-  rtol: number,
-  atol: number,
-  span: number,
-): Promise<number> {
-  const norms = scope(() => noGrad(() => [state, slope].map(list => keep(errorNorm(list, state, state, rtol, atol)))))
-  const [size, speed] = await Promise.all(norms.map(norm => norm.item()))
-  for (const norm of norms) norm.dispose()
-  const guess = size < 1e-5 || speed < 1e-5 ? 1e-6 : (0.01 * size) / speed
-  return Math.min(Math.abs(span), guess)
-}
-
-async function adaptive(derivative: Derivative, initial: readonly Tensor[], options: SolverOptions): Promise<Solution> {
-  const { rtol = 1e-5, atol = 1e-5, maxEvaluations = 10_000, onStep } = options
-  const times = options.times ?? [options.from ?? 0, options.to ?? 1]
-  const [from, to] = [times[0], times[times.length - 1]]
-  const direction = Math.sign(to - from)
-  let evaluations = 1
-  let steps = 0
-  let t = from
-  let state = [...initial]
-  let slope = scope(() => noGrad(() => derivative(state, t).map(keep)))
-  const release = (list: readonly Tensor[]) => {
-    for (const x of list) if (!initial.includes(x)) x.dispose()
-  }
-  let h = await firstStep(state, slope, rtol, atol, to - from)
-  if (Number.isNaN(h)) {
-    release(slope)
-    throw new Error(`odeSolve: the derivative is not a number at t = ${t}`)
-  }
-  while (direction * (to - t) > 0) {
-    const remaining = Math.abs(to - t)
-    const size = Math.min(h, remaining)
-    if (evaluations > maxEvaluations || size < 1e-12) {
-      release(state)
-      release(slope)
-      throw new Error(
-        `odeSolve: dopri5 gave up at t = ${t} after ${evaluations} evaluations (step ${size}); loosen rtol/atol, or use a fixed method`,
+  return scopeAsync(async s => {
+    let state = s.run(() => initial.map(detach))
+    for (let step = 1; step < times.length; step++) {
+      const [t, h] = [times[step - 1], times[step] - times[step - 1]]
+      const next = s.run(() =>
+        scope(() => noGrad(() => advance(tableau, state, stagesOf(tableau, derivative, state, t, h), h))),
       )
-    }
-    const signed = direction * size
-    const { next, last, norm } = scope(() =>
-      noGrad(() => {
-        const stages = stagesOf(DOPRI5, derivative, state, t, signed, slope)
-        const next = advance(DOPRI5, state, stages, signed).map(keep)
-        const errors = state.map((_, n) =>
-          weightedSum(
-            stages.map(s => s[n]),
-            (DOPRI5.error as number[]).map(w => w * signed),
-          ),
-        )
-        return { next, last: stages[6].map(keep), norm: keep(errorNorm(errors, state, next, rtol, atol)) }
-      }),
-    )
-    evaluations += 6
-    const error = await norm.item()
-    norm.dispose()
-    if (Number.isNaN(error)) {
-      for (const list of [state, slope, next, last]) release(list)
-      throw new Error(`odeSolve: the derivative is not a number at t = ${t}`)
-    }
-    if (error <= 1) {
-      release(state)
-      release(slope)
+      for (const x of state) x.dispose()
       state = next
-      slope = last
-      t = size === remaining ? to : t + signed
-      steps++
-      await onStep?.(state, t, steps)
-    } else {
-      release(next)
-      release(last)
+      await options.onStep?.(state, times[step], step)
+      await device.ready()
     }
-    h = size * Math.min(10, Math.max(0.2, 0.9 * Math.max(error, 1e-10) ** -0.2))
-  }
-  release(slope)
-  return { state, steps, evaluations }
+    return { state, steps: times.length - 1, evaluations: (times.length - 1) * tableau.nodes.length }
+  })
 }
 
 /**

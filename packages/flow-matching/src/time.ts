@@ -16,7 +16,7 @@ export interface TimeOptions {
   std?: number
 }
 
-/** `n` times in (0, 1), a function of the key alone. */
+/** `n` times in [0, 1], a function of the key alone. */
 export function sampleTime(kind: TimeSampler, key: RngKey, n: number, options: TimeOptions = {}): Float64Array {
   const { mean = 0, std = 1 } = options
   switch (kind) {
