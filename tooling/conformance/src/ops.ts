@@ -94,6 +94,8 @@ export interface OpCase {
   readonly flat?: boolean
   /** Finite differences say nothing here (ties, kinks). */
   readonly kinks?: boolean
+  /** `run` is made of several ops: what is between them is this entry's to dispose, not the op's. */
+  readonly composed?: boolean
 }
 
 const A: OpInput = { shape: [7, 59] }
@@ -118,15 +120,30 @@ const unary: OpCase[] = [
     inputs: [A],
     run: x => gelu(mul(x, 30)),
     torch: "F.gelu(a * 30, approximate='tanh')",
+    composed: true,
   },
   { name: 'relu', inputs: [A], run: relu, torch: 'a.relu()' },
-  { name: 'sin', inputs: [A], run: x => sin(mul(x, 100)), torch: '(a * 100).sin()', tolerance: 3e-5 },
-  { name: 'cos', inputs: [A], run: x => cos(mul(x, 100)), torch: '(a * 100).cos()', tolerance: 3e-5 },
+  { name: 'sin', inputs: [A], run: x => sin(mul(x, 100)), torch: '(a * 100).sin()', tolerance: 3e-5, composed: true },
+  { name: 'cos', inputs: [A], run: x => cos(mul(x, 100)), torch: '(a * 100).cos()', tolerance: 3e-5, composed: true },
   { name: 'clamp', inputs: [A], run: x => clamp(x, -0.5, 0.7), torch: 'a.clamp(-0.5, 0.7)' },
-  { name: 'floor', inputs: [A], run: x => floor(mul(x, 10)), torch: '(a * 10).floor()', flat: true },
-  { name: 'round', inputs: [COARSE], run: x => round(mul(x, 0.5)), torch: '(a * 0.5).round()', flat: true },
+  { name: 'floor', inputs: [A], run: x => floor(mul(x, 10)), torch: '(a * 10).floor()', flat: true, composed: true },
+  {
+    name: 'round',
+    inputs: [COARSE],
+    run: x => round(mul(x, 0.5)),
+    torch: '(a * 0.5).round()',
+    flat: true,
+    composed: true,
+  },
   { name: 'sign', inputs: [COARSE], run: sign, torch: 'a.sign()', flat: true },
-  { name: 'isFinite', inputs: [COARSE], run: x => isFinite(div(1, x)), torch: '(1 / a).isfinite()', flat: true },
+  {
+    name: 'isFinite',
+    inputs: [COARSE],
+    run: x => isFinite(div(1, x)),
+    torch: '(1 / a).isfinite()',
+    flat: true,
+    composed: true,
+  },
   { name: 'logicalNot', inputs: [COARSE], run: logicalNot, torch: 'a.logical_not()', flat: true },
 ]
 
@@ -188,6 +205,7 @@ const reductions: OpCase[] = [
     run: x => softmax(mul(x, 20), 1),
     torch: '(a * 20).softmax(1)',
     tolerance: 1e-5,
+    composed: true,
   },
   { name: 'logSoftmax', inputs: [{ shape: [7, 59] }], run: x => logSoftmax(x), torch: 'a.log_softmax(-1)' },
   { name: 'logSumExp', inputs: [{ shape: [7, 59] }], run: x => logSumExp(x), torch: 'a.logsumexp(-1)' },
@@ -208,12 +226,14 @@ const layout: OpCase[] = [
     inputs: [{ shape: [3, 11, 7] }],
     run: x => exp(slice(x, 2, 1, 6)),
     torch: 'a[:, :, 1:6].exp()',
+    composed: true,
   },
   {
     name: 'reshape of a slice',
     inputs: [{ shape: [3, 11, 7] }],
     run: x => reshape(slice(x, 1, 2, 9), [21, 7]),
     torch: 'a[:, 2:9].reshape(21, 7)',
+    composed: true,
   },
   {
     name: 'concat',
@@ -232,18 +252,21 @@ const layout: OpCase[] = [
     inputs: [{ shape: [3, 6] }],
     run: x => mul(...(split(x, 2, 1) as [Tensor, Tensor])),
     torch: 'a[:, :3] * a[:, 3:]',
+    composed: true,
   },
   {
     name: 'expand',
     inputs: [{ shape: [3, 1, 5] }],
     run: x => contiguous(expand(x, [2, 3, 4, 5])),
     torch: 'a.expand(2, 3, 4, 5)',
+    composed: true,
   },
   {
     name: 'squeeze and unsqueeze',
     inputs: [{ shape: [3, 1, 5] }],
     run: x => unsqueeze(squeeze(x, 1), 0),
     torch: 'a.squeeze(1).unsqueeze(0)',
+    composed: true,
   },
   {
     name: 'pad',
@@ -259,7 +282,14 @@ const layout: OpCase[] = [
       ),
     torch: 'F.pad(a, (2, 3, 1, 0), value=0.5)',
   },
-  { name: 'cast to i32', inputs: [A], run: x => cast(mul(x, 10), 'i32'), torch: '(a * 10).trunc()', flat: true },
+  {
+    name: 'cast to i32',
+    inputs: [A],
+    run: x => cast(mul(x, 10), 'i32'),
+    torch: '(a * 10).trunc()',
+    flat: true,
+    composed: true,
+  },
 ]
 
 const matrices: OpCase[] = [
@@ -279,6 +309,7 @@ const matrices: OpCase[] = [
     run: (a, b) => matmul(transpose(a), transpose(b)),
     torch: 'a.T @ b.T',
     tolerance: 5e-6,
+    composed: true,
   },
   {
     name: 'matmul long',
@@ -328,6 +359,7 @@ const matrices: OpCase[] = [
     run: (x, w, b) => linear(slice(slice(x, 2, 3, 20), 1, 2, 9), w, b),
     torch: 'F.linear(a[:, 2:9, 3:20], b, c)',
     tolerance: 5e-6,
+    composed: true,
   },
 ]
 
@@ -374,6 +406,7 @@ const norms: OpCase[] = [
     run: x => layerNorm(add(x, 100)),
     torch: 'F.layer_norm(a + 100, (59,))',
     tolerance: 3e-4,
+    composed: true,
   },
   {
     name: 'rmsNorm',
