@@ -111,7 +111,9 @@ export class Tensor implements Operand {
   async data(): Promise<HostArray> {
     const dense = this.contiguous ? this : this.device.copyOf(this)
     const bytes = this.size * bytesPerElement(this.dtype)
-    const pending = this.device.backend.read(dense.storage, dense.byteOffset, bytes)
+    // An empty slice may begin behind the end of its memory.
+    const offset = bytes === 0 ? 0 : dense.byteOffset
+    const pending = this.device.backend.read(dense.storage, offset, bytes)
     if (dense !== this) dense.dispose()
     const read = await pending
     this.device.raise()
