@@ -4,6 +4,7 @@ import {
   assign,
   attention,
   concat,
+  createDevice,
   crossEntropy,
   type Device,
   embedding,
@@ -12,6 +13,7 @@ import {
   mul,
   normal,
   reference,
+  referenceBackend,
   relu,
   reshape,
   rngKey,
@@ -215,6 +217,26 @@ describe('the queue', () => {
         for (let i = 0; i < 5; i++) await device.ready()
       })(),
     ).rejects.toThrow(/embedding/)
+  })
+
+  it('is bounded: ready() waits while more than two steps are in flight', async () => {
+    const finish: (() => void)[] = []
+    const backend = Object.assign(referenceBackend(), {
+      sync: () => new Promise<void>(resolve => void finish.push(resolve)),
+    })
+    const slow = createDevice(backend)
+    await slow.ready()
+    await slow.ready()
+    let third = false
+    const waiting = slow.ready().then(() => {
+      third = true
+    })
+    await new Promise(resolve => setTimeout(resolve, 20))
+    expect(third).toBe(false)
+    finish[0]()
+    await waiting
+    expect(third).toBe(true)
+    slow.dispose()
   })
 
   it('counts what is live', () => {

@@ -1,5 +1,6 @@
 import {
   backward,
+  concat,
   type Device,
   mul,
   normal,
@@ -53,6 +54,11 @@ describe('schedules', () => {
     expect(betas[999]).toBeCloseTo(0.02, 15)
   })
 
+  it("respaced in constant strides are DDIM's", () => {
+    const schedule = respace(diffusionSchedule({ steps: 1000 }), 4, 'uniform')
+    expect([...schedule.timesteps]).toEqual([0, 250, 500, 750])
+  })
+
   it('respaced keep ᾱ at the chosen steps, and tell the model the original timesteps', () => {
     const full = diffusionSchedule({ kind: 'cosine', steps: 1000 })
     const seven = respace(full, 7)
@@ -88,6 +94,15 @@ describe('targets', () => {
         }
       }
     })
+  })
+
+  it('refuse noise that would broadcast over the batch', () => {
+    const schedule = diffusionSchedule({ steps: 4 })
+    const [x0, noise] = [device.ones([2, 1, 2, 2]), device.ones([1, 1, 2, 2])]
+    expect(() => addNoise(schedule, x0, noise, [0, 1])).toThrow(
+      /addNoise: tensors of shapes \[2, 1, 2, 2\] and \[1, 1, 2, 2\]/,
+    )
+    for (const t of [x0, noise]) t.dispose()
   })
 
   it('refuse steps outside the schedule', () => {
@@ -195,6 +210,43 @@ describe('samplers', () => {
     const [mean, variance] = await moments(a)
     expect(Math.abs(mean - m)).toBeLessThan(0.02)
     expect(Math.abs(variance - s2)).toBeLessThan(0.008)
+  })
+
+  it('DDIM of eta 1 is DDPM with the small variance, draw for draw', async () => {
+    const schedule = respace(diffusionSchedule({ steps: 100 }), 8)
+    const options = { schedule, key: rngKey(3), clipData: false }
+    const a = await ddimSample(device, oracle(schedule), [3, 1, 2, 2], { ...options, eta: 1 })
+    const b = await ddpmSample(device, oracle(schedule), [3, 1, 2, 2], { ...options, fixedVariance: 'small' })
+    const [x, y] = [await a.data(), await b.data()]
+    x.forEach((value, i) => {
+      expect(value).toBeCloseTo(y[i], 9)
+    })
+    a.dispose()
+    b.dispose()
+  })
+
+  it('DDPM takes the variance the model learned: at its ends, the fixed ones', async () => {
+    const schedule = diffusionSchedule({ kind: 'cosine', steps: 6 })
+    const shape = [2, 1, 2, 2]
+    const options = { schedule, key: rngKey(4), clipData: false }
+    for (const [raw, fixedVariance] of [
+      [-1, 'small'],
+      [1, 'large'],
+    ] as const) {
+      const learned = await ddpmSample(
+        device,
+        (x, t) => concat([oracle(schedule)(x, t), device.full(shape, raw)], 1),
+        shape,
+        { ...options, variance: 'learned-range' },
+      )
+      const fixed = await ddpmSample(device, oracle(schedule), shape, { ...options, fixedVariance })
+      const [x, y] = [await learned.data(), await fixed.data()]
+      x.forEach((value, i) => {
+        expect(value, fixedVariance).toBeCloseTo(y[i], 9)
+      })
+      learned.dispose()
+      fixed.dispose()
+    }
   })
 
   it('stop at the data when clipped, and report every step', async () => {

@@ -42,6 +42,16 @@ describe('a checkpoint written by PyTorch', () => {
     model.dispose()
   })
 
+  it('gives its average, unless asked for the weights that were trained', async () => {
+    await using pt = await openPt(fixturePath('training-checkpoint.pt'))
+    const read = async (options?: { prefer: 'ema' | 'model' }) => {
+      const weight = pickDiTWeights(pt.value, options).get('x_embedder.proj.weight')
+      return weight && 'read' in weight ? (await weight.read()).data : weight?.data
+    }
+    expect(await read()).toEqual(await read({ prefer: 'ema' }))
+    expect(await read()).not.toEqual(await read({ prefer: 'model' }))
+  })
+
   it('of another architecture is refused, naming what differs', async () => {
     await using pt = await openPt(fixturePath('state-dict.pt'))
     const weights = pickDiTWeights(pt.value)

@@ -106,6 +106,25 @@ describe.each(devices)('layers on $name', ({ make, bound }) => {
     for (const owner of [first, second, layer]) owner.dispose()
   })
 
+  it('MultiheadAttention drops weights in training only, by key', async () => {
+    const layer = new MultiheadAttention(device, key, 8, 2, { dropout: 0.5 })
+    const x = device.tensor(hashNormal('dropout/x', [1, 5, 8]), [1, 5, 8])
+    expect(() => layer.forward(x)).toThrow(/pass rng/)
+    const draw = (seed: number) => layer.forward(x, x, x, { rng: rngKey(seed) })
+    const [a, b, other] = [draw(1), draw(1), draw(2)]
+    layer.eval()
+    const [plain, withKey] = [layer.forward(x), draw(1)]
+    const [dropped, again, otherwise, all, allToo] = await Promise.all(
+      [a, b, other, plain, withKey].map(tensor => tensor.data()),
+    )
+    expect(dropped).toEqual(again)
+    expect(dropped).not.toEqual(otherwise)
+    expect(dropped).not.toEqual(all)
+    expect(all).toEqual(allToo)
+    for (const tensor of [a, b, other, plain, withKey, x]) tensor.dispose()
+    layer.dispose()
+  })
+
   it('Embedding looks rows up and adds gradients of repeated ones', async () => {
     const layer = new Embedding(device, key, 4, 2)
     const out = scope(() => {

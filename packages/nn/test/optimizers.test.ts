@@ -1,7 +1,8 @@
 // Optimizers against PyTorch's float64 results on gradients both sides compute from a formula.
 
+import { cpu } from '@ditkit/backend-cpu'
 import { readSafetensors } from '@ditkit/checkpoint/node'
-import { type Device, keep, reference, type Tensor } from '@ditkit/core'
+import { backward, type Device, keep, mul, reference, scope, type Tensor } from '@ditkit/core'
 import { hashNormal, hashWeight, relativeDistance } from '@ditkit/oracle'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { AdamW, clipGradNorm, EMA, Module, parameter, SGD, type StateDict } from '../src'
@@ -125,6 +126,24 @@ describe('AdamW', () => {
     expect(await read()).toEqual(before)
     for (const owner of [optimizer, ema, net]) owner.dispose()
   })
+
+  it.each(['the fused step', 'the composed step'])(
+    'of %s is refused a backward pass through the weights before it',
+    async kind => {
+      const fused = kind === 'the fused step'
+      const own = fused ? await cpu({ threads: 1 }) : await reference()
+      const weight = parameter(own.ones([2]))
+      const adamw = new AdamW([['w', weight]])
+      const [first, second] = scope(() => [mul(weight, weight), mul(weight, weight)])
+      backward(first, first)
+      adamw.step()
+      expect(() => backward(second, second)).toThrow(/backward of mul: parameter w was changed in place/)
+      for (const t of [first, second, weight]) t.dispose()
+      adamw.dispose()
+      expect(own.memory().liveTensors).toBe(0)
+      own.dispose()
+    },
+  )
 
   it('leaves frozen weights and weights without a gradient alone', async () => {
     const net = new Net('d/')

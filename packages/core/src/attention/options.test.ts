@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type AttentionOptions, add, attention, type Device, reference, rngKey, type Tensor } from '../index'
+import { type AttentionOptions, add, assign, attention, type Device, reference, rngKey, type Tensor } from '../index'
 
 let device: Device
 let other: Device
@@ -203,4 +203,10 @@ it('dropout in a packed batch whose offsets the host does not know is refused by
   const options = { offsets: { query: computed, key: computed }, dropout: 0.1, rng: rngKey(1) }
   expect(() => attention(x, x, x, options)).toThrow('offsets were computed on the device')
   expect(() => attention(x, x, x, { offsets: options.offsets })).not.toThrow()
+  const overwritten = ints(0, 3, 6)
+  expect(() => attention(x, x, x, { ...options, offsets: { query: overwritten, key: overwritten } })).not.toThrow()
+  assign(overwritten, ints(0, 2, 6))
+  expect(() => attention(x, x, x, { ...options, offsets: { query: overwritten, key: overwritten } })).toThrow(
+    'offsets were computed on the device',
+  )
 })

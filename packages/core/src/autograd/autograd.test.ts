@@ -6,6 +6,7 @@ import {
   customOp,
   type Device,
   detach,
+  dropout,
   exp,
   gatedResidual,
   grad,
@@ -182,6 +183,39 @@ describe('the tape', () => {
     })
   })
 
+  it('never sums into memory that its caller or another branch still holds', async () => {
+    await scopeAsync(async s => {
+      const [x, g] = s.run(() => [random([1, 2, 3], 1), random([1, 2, 3], 2, false)])
+      const before = await g.data()
+      s.run(() => {
+        const p = mul(x, 1)
+        // The residual's gradient is g itself; the branch adds to it.
+        backward(gatedResidual(p, device.ones([1, 1, 3]), 0, mul(p, 2)), g)
+      })
+      expect(await g.data()).toEqual(before)
+      expect(await x.grad?.data()).toEqual((before as Float64Array).map(value => value + 2 * value))
+    })
+  })
+
+  it('of dropout passes where the forward pass kept, and nowhere else', async () => {
+    await scopeAsync(async s => {
+      const x = s.run(() => device.ones([200], { requiresGrad: true }))
+      const y = s.run(() => dropout(x, 0.3, rngKey(5)))
+      s.run(() => backward(sum(y)))
+      const kept = await y.data()
+      expect(new Set(kept)).toEqual(new Set([0, 1 / 0.7]))
+      expect(await x.grad?.data()).toEqual(kept)
+    })
+  })
+
+  it('takes the paths that meet again after the last of them, whatever their lengths', () =>
+    checkGradients([[3]], x => {
+      let long = x
+      for (let i = 0; i < 5; i++) long = mul(long, 1.1)
+      const middle = mul(long, x)
+      return add(mul(middle, x), add(mul(long, middle), mul(x, long)))
+    }))
+
   it('runs a custom op with its own gradient', async () => {
     const cube = customOp({
       name: 'cube',
@@ -222,6 +256,21 @@ describe('recompute', () => {
 })
 
 describe('a custom op', () => {
+  it('runs the kernel of its device, where it has one', async () => {
+    const make = (name: string) =>
+      customOp({
+        name: 'op',
+        forward: (_, x) => mul(x, 2),
+        backward: (_, g) => [g],
+        kernels: { [name]: (_, x) => mul(x, 3) },
+      })
+    await scopeAsync(async s => {
+      const x = s.run(() => device.ones([1]))
+      expect(await s.run(() => make('reference')(x)).item()).toBe(3)
+      expect(await s.run(() => make('cuda')(x)).item()).toBe(2)
+    })
+  })
+
   it('is refused a gradient of another shape, or no tensor', () => {
     const wrong = customOp({
       name: 'wrong',
