@@ -8,6 +8,7 @@ import {
   crossEntropy,
   type Device,
   embedding,
+  layerNorm,
   linear,
   matmul,
   mul,
@@ -16,6 +17,7 @@ import {
   referenceBackend,
   relu,
   reshape,
+  rmsNorm,
   rngKey,
   scope,
   slice,
@@ -163,6 +165,17 @@ describe('faults that only the data shows', () => {
     })
     await expect(out.data()).rejects.toThrow(/attention: keyLengths[\s\S]*device\.test/)
     out.dispose()
+  })
+})
+
+describe('norms', () => {
+  it.each([
+    ['layerNorm', layerNorm, 1e-5],
+    ['rmsNorm', rmsNorm, 1e-6],
+  ] as const)('%s adds its default eps', async (_, norm, eps) => {
+    const y = scope(() => norm(device.tensor([1e-3, -1e-3], [2])))
+    expect((await y.data())[0]).toBeCloseTo(1e-3 / Math.sqrt(1e-6 + eps), 6)
+    y.dispose()
   })
 })
 

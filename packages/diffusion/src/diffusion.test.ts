@@ -127,6 +127,21 @@ describe('the loss', () => {
     })
   })
 
+  it('of a respaced process tells the model the timesteps it was trained on', () => {
+    const schedule = respace(diffusionSchedule({ steps: 100 }), 5)
+    let told: number[] = []
+    const loss = scope(() => {
+      const x = device.ones([2, 1, 2, 2])
+      const model = (xt: Tensor, timesteps: number[]) => {
+        told = timesteps
+        return xt
+      }
+      return diffusionLoss(model, x, { schedule, t: [1, 4], noise: x })
+    })
+    expect(told).toEqual([25, 99])
+    loss.dispose()
+  })
+
   it('with a learned variance adds the bound in bits, which trains the variance and not the mean', async () => {
     await scopeAsync(async s => {
       const schedule = diffusionSchedule({ steps: 100 })

@@ -239,6 +239,15 @@ describe('recompute', () => {
     for (const t of [x, w, y]) t.dispose()
   })
 
+  it('gives grad() the gradient of a parameter that only its function reads', async () => {
+    await scopeAsync(async s => {
+      const [x, w] = s.run(() => [random([3], 1, false), random([3], 2)])
+      const [dw] = s.run(() => grad(sum(recompute(a => mul(a, w), x)), [w]))
+      expect(await dw.data()).toEqual(await x.data())
+      expect(w.grad).toBeUndefined()
+    })
+  })
+
   it('is not on the tape where nothing requires a gradient', () => {
     const x = random([3], 1, false)
     const y = recompute(a => mul(a, a), x)

@@ -17,7 +17,7 @@ function statistics(b: ProgramBuilder, x: Value, n: Value, eps: Value): { centre
 }
 
 /** Gradient of x from that of x̂ = (x − mean)·rstd. */
-export function normalisedGradient(b: ProgramBuilder, gHat: Value, xHat: Value, rstd: Value, n: Value): Value {
+function normalisedGradient(b: ProgramBuilder, gHat: Value, xHat: Value, rstd: Value, n: Value): Value {
   const c1 = b.mul(b.rowSum(gHat), n)
   const c2 = b.mul(b.rowSum(b.mul(gHat, xHat)), n)
   return b.mul(rstd, b.sub(b.sub(gHat, c1), b.mul(xHat, c2)))
@@ -50,7 +50,7 @@ export interface NormOptions {
   weight?: Tensor
   /** [C]; needs a weight. */
   bias?: Tensor
-  /** Added to the variance; default 1e-5, as PyTorch's. */
+  /** Added to the variance (the mean square of `rmsNorm`). Default: 1e-5 for `layerNorm`, as PyTorch's, and 1e-6 for `rmsNorm`. */
   eps?: number
 }
 
