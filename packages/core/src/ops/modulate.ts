@@ -93,6 +93,7 @@ export function modulatedLayerNorm(
         backend.layerNormBackward(sx, sScale, sMean, sRstd, dense(g), dx, dShift, dScale)
         return [dx, dModulation]
       }
+      noticeComposed(device, 'layerNormBackward')
       const [dx, scaled] = runProgram(SCALED_GRADIENT, [g, sx, sMean, sRstd, sScale], [n, 1], [{ dtype }, { dtype }])
       if (dShift && dScale) {
         sumTokens(g, dShift)
@@ -140,6 +141,7 @@ export function gatedResidual(residual: Tensor, modulation: Tensor, gateIndex: n
         backend.gatedResidualBackward(dense(sy), gate, dense(g), dy, dGate)
         return [g, dModulation, dy]
       }
+      noticeComposed(device, 'gatedResidualBackward')
       if (dGate) sumTokens(run(PRODUCT, [g, sy]), dGate)
       return [g, dModulation, needs[2] ? run(PRODUCT, [g, gate]) : undefined]
     })
