@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { add, backward, type Device, mul, reference } from './index'
+import { add, backward, type Device, mul, reference, scope } from './index'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
@@ -28,7 +28,7 @@ describe('a handle', () => {
     const lose = () => {
       const x = device.ones([3], { requiresGrad: true })
       const y = mul(mul(x, x), 2)
-      backward(mul(x, 3), device.ones([3]))
+      scope(() => backward(mul(x, 3), device.ones([3])))
       expect(x.grad).toBeDefined()
       return y.size
     }

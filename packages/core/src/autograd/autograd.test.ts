@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   add,
   assign,
@@ -194,6 +194,18 @@ describe('the tape', () => {
       })
       expect(await g.data()).toEqual(before)
       expect(await x.grad?.data()).toEqual((before as Float64Array).map(value => value + 2 * value))
+    })
+  })
+
+  it('hands a gradient to its leaf without copying it', () => {
+    scope(() => {
+      const [x, w, b] = [random([4, 3], 1), random([5, 3], 2), random([5], 3)]
+      const y = linear(x, w, b)
+      const copy = vi.spyOn(device.backend, 'copy')
+      backward(y, device.ones([4, 5]))
+      expect(copy).not.toHaveBeenCalled()
+      copy.mockRestore()
+      expect([x.grad?.shape, w.grad?.shape, b.grad?.shape]).toEqual([[4, 3], [5, 3], [5]])
     })
   })
 

@@ -145,21 +145,33 @@ function step(node: GradNode, gradients: readonly (Tensor | undefined)[], seed: 
         'run the forward pass again, or add the losses up and call backward once',
     )
   }
-  internally(() => {
-    const needs = node.edges.map(edge => edge !== undefined && (pass.wants?.(edge) ?? true))
-    const results = node.backward(gradients, { saved: node.unpack(), needs })
-    node.edges.forEach((edge, i) => {
-      const result = results[i]
-      if (!edge || !needs[i] || !result) return
-      const { shape } = 'leaf' in edge ? edge.leaf : edge.node.outputs[edge.index]
-      if (!sameShape(result.shape, shape)) {
-        throw new RangeError(
-          `backward of ${node.op}: the gradient of input ${i} has shape ${showShape(result.shape)} but the input has ${showShape(shape)}`,
-        )
-      }
-      seed(edge, own(result))
+  const received: [Edge, Tensor][] = []
+  try {
+    internally(() => {
+      const needs = node.edges.map(edge => edge !== undefined && (pass.wants?.(edge) ?? true))
+      const results = node.backward(gradients, { saved: node.unpack(), needs })
+      node.edges.forEach((edge, i) => {
+        const result = results[i]
+        if (!edge || !needs[i] || !result) return
+        checkShape(node.op, i, result, edge)
+        received.push([edge, own(result)])
+      })
     })
-  })
+  } catch (error) {
+    for (const [, gradient] of received) gradient.dispose()
+    throw error
+  }
+  // Only now that the op's own handles are gone does shared memory mean that someone else holds it, and must be copied.
+  for (const [edge, gradient] of received) seed(edge, gradient)
+}
+
+/** A gradient of another shape would be broadcast without a word. */
+function checkShape(op: string, index: number, gradient: Tensor, edge: Edge): void {
+  const { shape } = 'leaf' in edge ? edge.leaf : edge.node.outputs[edge.index]
+  if (sameShape(gradient.shape, shape)) return
+  throw new RangeError(
+    `backward of ${op}: the gradient of input ${index} has shape ${showShape(gradient.shape)} but the input has ${showShape(shape)}`,
+  )
 }
 
 /** A handle of the engine's own: results may be the incoming gradient, a view of it, or one tensor for two inputs. */
