@@ -209,6 +209,20 @@ describe('the tape', () => {
     })
   })
 
+  it("accumulates into memory of the leaf's own, row-major whatever came", async () => {
+    await scopeAsync(async s => {
+      const [x, g] = s.run(() => [random([3], 1), random([3], 2, false)])
+      const before = (await g.data()) as Float64Array
+      // A reshape passes on the caller's very memory; a sum passes on one number with stride 0.
+      for (let i = 0; i < 2; i++) s.run(() => backward(reshape(x, [3]), g))
+      expect(await g.data()).toEqual(before)
+      expect(await x.grad?.data()).toEqual(before.map(value => 2 * value))
+      const y = s.run(() => random([2, 2], 3))
+      s.run(() => backward(sum(y)))
+      expect(y.grad?.contiguous).toBe(true)
+    })
+  })
+
   it('of dropout passes where the forward pass kept, and nowhere else', async () => {
     await scopeAsync(async s => {
       const x = s.run(() => device.ones([200], { requiresGrad: true }))
@@ -305,6 +319,18 @@ describe('a custom op', () => {
     )
     expect(() => wrong(3 as unknown as Tensor)).toThrow(/wrong: operand 0 is number/)
     for (const t of [x, y]) t.dispose()
+
+    const second = customOp({
+      name: 'second',
+      forward: (_, a, b) => mul(a, b),
+      backward: (_, g) => [mul(g, 2), sum(g)],
+    })
+    const [a, b] = [random([3], 1), random([3], 2)]
+    const z = second(a, b)
+    // The first gradient was right already; afterEach sees that it is gone.
+    expect(() => backward(z, a)).toThrow(/the gradient of input 1 has shape \[\]/)
+    expect(a.grad).toBeUndefined()
+    for (const t of [a, b, z]) t.dispose()
   })
 })
 
