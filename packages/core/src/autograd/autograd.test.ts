@@ -3,6 +3,7 @@ import {
   add,
   assign,
   backward,
+  concat,
   customOp,
   type Device,
   detach,
@@ -213,13 +214,27 @@ describe('the tape', () => {
     await scopeAsync(async s => {
       const [x, g] = s.run(() => [random([3], 1), random([3], 2, false)])
       const before = (await g.data()) as Float64Array
-      // A reshape passes on the caller's very memory; a sum passes on one number with stride 0.
-      for (let i = 0; i < 2; i++) s.run(() => backward(reshape(x, [3]), g))
+      // A reshape passes on the caller's very memory.
+      s.run(() => backward(reshape(x, [3]), g))
+      expect(x.grad?.storage).not.toBe(g.storage)
+      s.run(() => backward(reshape(x, [3]), g))
       expect(await g.data()).toEqual(before)
       expect(await x.grad?.data()).toEqual(before.map(value => 2 * value))
-      const y = s.run(() => random([2, 2], 3))
-      s.run(() => backward(sum(y)))
-      expect(y.grad?.contiguous).toBe(true)
+      // One gives a single number with stride 0, the other every second element.
+      const strided = customOp({
+        name: 'strided',
+        forward: (_, a) => mul(a, 1),
+        backward: (_, gradient) => [slice(concat([gradient, gradient], 1), 1, 0, 1)],
+      })
+      for (const op of [sum, strided]) {
+        const y = s.run(() => random([3, 1], 3))
+        s.run(() => {
+          const out = op(y)
+          backward(out, device.ones(out.shape))
+        })
+        expect(y.grad?.contiguous).toBe(true)
+        expect([...((await y.grad?.data()) as Float64Array)]).toEqual([1, 1, 1])
+      }
     })
   })
 
