@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import {
+  adamwStep,
   add,
   assign,
   attention,
@@ -13,12 +14,14 @@ import {
   matmul,
   mul,
   normal,
+  program,
   reference,
   referenceBackend,
   relu,
   reshape,
   rmsNorm,
   rngKey,
+  runProgram,
   scope,
   slice,
   sum,
@@ -124,7 +127,16 @@ describe('errors at the door', () => {
 
   it('name the device an operand is on', async () => {
     const other = await reference()
-    expect(() => scope(() => void add(device.ones([1]), other.ones([1])))).toThrow(/another device of the same kind/)
+    const elsewhere = /another device of the same kind/
+    expect(() => scope(() => void add(device.ones([1]), other.ones([1])))).toThrow(elsewhere)
+    const sum = program('sum', 2, 0, (b, x, y) => b.add(x, y))
+    expect(() => scope(() => void runProgram(sum, [device.ones([1]), other.ones([1])]))).toThrow(elsewhere)
+    const settings = { lr: 1, beta1: 0, beta2: 0, eps: 1, weightDecay: 0, step: 1, emaDecay: 0, maxNorm: 0 }
+    const step = () => {
+      const [parameter, firstMoment, secondMoment] = [1, 2, 3].map(() => device.ones([1]))
+      adamwStep([{ parameter, gradient: other.ones([1]), firstMoment, secondMoment }], settings)
+    }
+    expect(() => scope(step)).toThrow(elsewhere)
     other.dispose()
     expect(() => other.ones([1])).toThrow(/was disposed/)
   })

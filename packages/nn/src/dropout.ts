@@ -10,7 +10,7 @@ export class Dropout extends Module {
   }
 
   /**
-   * The identity in evaluation, and for p = 0.
+   * In evaluation, and for p = 0, x itself.
    * @throws Error when training without a key.
    */
   forward(x: Tensor, key?: RngKey): Tensor {

@@ -78,6 +78,10 @@ describe('initialisers', () => {
     skipped.dispose()
   })
 
+  it('refuse to skip drawing across awaits', () => {
+    expect(() => skipInit(async () => {})).toThrow(/returned a Promise/)
+  })
+
   it('give the same float32 values on a float64 device', async () => {
     for (const init of [xavierUniform, kaimingUniform, normalInit(), truncatedNormal(), constant(0.5)])
       expect(await draw(init, [3, 5], double)).toEqual(await draw(init, [3, 5]))

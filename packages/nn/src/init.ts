@@ -17,12 +17,18 @@ let skipping = false
 /**
  * Runs `build` with all random initialisers giving zeros: for a model whose weights are loaded next, since drawing them
  * takes minutes for the largest. Synchronous.
+ * @throws TypeError when `build` returns a Promise: what it made after its first await was drawn.
  */
 export function skipInit<T>(build: () => T): T {
   const outer = skipping
   skipping = true
   try {
-    return build()
+    const built = build()
+    if (built instanceof Promise) {
+      built.catch(() => {})
+      throw new TypeError('skipInit: the function returned a Promise; build the model synchronously')
+    }
+    return built
   } finally {
     skipping = outer
   }

@@ -30,9 +30,11 @@ export class SGD {
   private readonly momentum: number
   private readonly nesterov: boolean
 
-  /** @throws RangeError for nesterov without momentum. */
+  /** @throws RangeError for a negative setting, or nesterov without momentum. */
   constructor(source: ParameterSource, options: SGDOptions = {}) {
     const { lr = 1e-3, momentum = 0, nesterov = false, weightDecay = 0, groups } = options
+    for (const [name, value] of Object.entries({ lr, momentum, weightDecay }))
+      if (!(value >= 0)) throw new RangeError(`SGD: ${name} must be 0 or more, got ${value}`)
     if (nesterov && !(momentum > 0)) throw new RangeError(`SGD: nesterov needs momentum above 0, got ${momentum}`)
     this.lr = lr
     this.momentum = momentum

@@ -169,6 +169,8 @@ describe('AdamW', () => {
     expect(() => new AdamW(net, { groups: [{ match: 'tail.*' }] })).toThrow(/group tail\.\* fits no trainable weight/)
     expect(() => new AdamW(net, { betas: [0.9, 1] })).toThrow(/betas must be in \[0, 1\)/)
     expect(() => new AdamW(net, { lr: -1 })).toThrow(/lr must be 0 or more/)
+    expect(() => new SGD(net, { weightDecay: -1 })).toThrow(/weightDecay must be 0 or more/)
+    expect(() => new SGD(net, { nesterov: true })).toThrow(/nesterov needs momentum/)
     const optimizer = new AdamW(net)
     await expect(optimizer.loadStateDict({ step: 1, tensors: {} })).rejects.toThrow(/exp_avg\.body\.weight is missing/)
     net.freeze('*')

@@ -62,7 +62,9 @@ export function adamwStep(parameters: readonly AdamWParameter[], scalars: AdamWS
   if (parameters.length === 0) throw new RangeError('adamwStep: no parameters')
   const device = sharedDevice(
     'adamwStep',
-    parameters.map(p => p.parameter),
+    parameters.flatMap(({ parameter, gradient, firstMoment, secondMoment, average }) =>
+      [parameter, gradient, firstMoment, secondMoment, average].filter(tensor => tensor !== undefined),
+    ),
   )
   for (const { parameter, gradient, firstMoment, secondMoment, average } of parameters) {
     for (const [name, tensor] of Object.entries({ parameter, gradient, firstMoment, secondMoment, average })) {

@@ -6,19 +6,21 @@ import { Tensor } from '../tensor'
 
 /** The device the tensors share; throws naming the operand that is elsewhere. */
 export function sharedDevice(op: string, tensors: readonly Tensor[]): Device {
-  if (tensors.length === 0) throw new TypeError(`${op}: at least one operand must be a tensor`)
-  tensors.forEach((tensor, i) => {
-    checkTensor(op, `operand ${i}`, tensor)
-  })
-  const { device } = tensors[0]
-  tensors.forEach((tensor, i) => {
+  let device: Device | undefined
+  for (let i = 0; i < tensors.length; i++) {
+    const tensor: Tensor = tensors[i]
+    // Every op passes here: the name is put together only where it is needed.
+    if (!(tensor instanceof Tensor)) checkTensor(op, `operand ${i}`, tensor)
+    tensor.checkLive(op)
+    device ??= tensor.device
     if (tensor.device !== device) {
       throw new TypeError(
         `${op}: operand ${i} is on device ${tensor.device.name} but operand 0 is on ${device.name}` +
           `${tensor.device.name === device.name ? ' (another device of the same kind)' : ''}; copy it with device.tensor(await t.data(), t.shape)`,
       )
     }
-  })
+  }
+  if (!device) throw new TypeError(`${op}: at least one operand must be a tensor`)
   return device
 }
 

@@ -4,6 +4,7 @@ import type { DType } from '../dtype'
 import type { Program } from '../program'
 import { broadcastShapes } from '../shape'
 import { emptyTensor, type Tensor } from '../tensor'
+import { sharedDevice } from './operands'
 
 /** Where an output of a program goes: a dtype, and whether it keeps one value per row (last axis 1). */
 export interface ProgramOutput {
@@ -28,9 +29,9 @@ export function runProgram(
         `(expected ${program.inputs}, ${given} and ${program.outputs.length})`,
     )
   }
+  const device = sharedDevice(program.name, operands)
   let shape: readonly number[] = operands[0].shape
   for (let i = 1; i < operands.length; i++) shape = broadcastShapes(program.name, shape, operands[i].shape)
-  const device = operands[0].device
   const results = outputs.map(({ dtype, perRow }) =>
     emptyTensor(device, perRow ? [...shape.slice(0, -1), 1] : shape, dtype),
   )
