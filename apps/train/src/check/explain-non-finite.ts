@@ -1,6 +1,6 @@
 // Replays a step whose loss or gradient was not finite, in a checking mode, and names where it began.
 
-import { backward, createDevice, type Device, scope } from '@ditkit/core'
+import { backward, type Device, openDevice, scope } from '@ditkit/core'
 import type { DiT } from '@ditkit/dit-model'
 import { buildModel } from '../model/build'
 import type { Session } from '../training/session'
@@ -23,7 +23,7 @@ export async function explainNonFinite(session: Session, step: number): Promise<
     if (bad !== undefined) return `weight ${name} holds ${bad}`
   }
   const checks = new FiniteChecks(session.device.backend)
-  const device = createDevice(checks.backend)
+  const device = await openDevice(checks.backend)
   const model = buildModel(device, session.keys.init, session.config, dataset)
   await model.loadStateDict(weights)
   checks.where = trackModules(model)

