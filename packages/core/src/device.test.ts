@@ -119,7 +119,12 @@ describe('errors at the door', () => {
     [
       'an assignment to a strided view',
       () => assign(slice(device.ones([2, 4]), 1, 0, 2), device.ones([2, 2])),
-      /strided view/,
+      /view of a part/,
+    ],
+    [
+      'an assignment to a row',
+      () => assign(slice(device.ones([2, 4]), 0, 1, 2), device.ones([1, 4])),
+      /view of a part/,
     ],
   ])('name %s', (_, call, message) => {
     expect(() => scope(() => void call())).toThrow(message)

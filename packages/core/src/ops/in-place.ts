@@ -2,6 +2,7 @@
 // a backward pass that still needs the old values says so. Not recorded.
 
 import type { AdamWTensors } from '../backend'
+import { bytesPerElement } from '../dtype'
 import { noticeComposed } from '../notice'
 import { type Program, program } from '../program'
 import { internally } from '../scope'
@@ -17,9 +18,9 @@ export function assign(target: Tensor, source: Tensor): void {
   if (!sameShape(target.shape, source.shape)) {
     throw new RangeError(`assign: target has shape ${showShape(target.shape)} but source ${showShape(source.shape)}`)
   }
-  if (!target.contiguous) {
+  if (!target.contiguous || target.size * bytesPerElement(target.dtype) !== target.storage.bytes) {
     throw new RangeError(
-      `assign: target of shape ${showShape(target.shape)} is a strided view, and views are read-only; assign to the whole tensor`,
+      `assign: target of shape ${showShape(target.shape)} is a view of a part of a tensor, and such views are read-only; assign to the whole tensor`,
     )
   }
   device.backend.copy(source, target)
