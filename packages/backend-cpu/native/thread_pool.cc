@@ -5,21 +5,11 @@
 
 #include <algorithm>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "pause.h"
 
 namespace ditkit {
 
 namespace {
-
-void pause_briefly() {
-#if defined(__x86_64__)
-  _mm_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
 
 // Some tens of microseconds: longer than the gap between two ops of a training step, shorter than a scheduler slice.
 constexpr int kSpins = 500;

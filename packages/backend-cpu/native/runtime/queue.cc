@@ -5,22 +5,11 @@
 #include <new>
 
 #include "../kernels.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "../pause.h"
 
 namespace ditkit {
 
 namespace {
-
-void pause_briefly() {
-#if defined(__x86_64__)
-  _mm_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
 
 // Some tens of microseconds: a wake-up costs the JavaScript thread more than a whole call.
 constexpr int kSpins = 400;
