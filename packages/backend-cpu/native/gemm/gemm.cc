@@ -5,6 +5,7 @@
 
 #include "kernels.h"
 #include "plan.h"
+#include "round.h"
 
 namespace ditkit {
 
@@ -318,20 +319,27 @@ class Product {
 }  // namespace
 
 void gemm(const GemmArgs& args, ThreadPool& pool, Isa isa, Workspace& workspace) {
+  if (args.compute == Compute::Bf16) return gemm(with_rounded_operands(args, pool, workspace), pool, isa, workspace);
   Product(args, pool, isa, workspace).run(nullptr);
 }
 
-size_t packed_b_floats(int64_t k, int64_t n, Isa isa) {
+size_t packed_b_floats(int64_t k, int64_t n, Isa isa, Compute) {
   const int64_t columns = kernels_for(isa).columns;
   return static_cast<size_t>(ceil_div(n, columns) * columns * k);
 }
 
 void pack_b(const float* b, int64_t b_row, int64_t b_col, int64_t k, int64_t n, float* packed, ThreadPool& pool,
-            Isa isa) {
+            Isa isa, Compute compute) {
   pack_all(kernels_for(isa), b, b_row, b_col, k, n, packed, pool);
+  if (compute == Compute::Bf16) round_to_bf16(packed, packed_b_floats(k, n, isa, compute));
 }
 
 void gemm_packed(const GemmArgs& args, const float* packed, ThreadPool& pool, Isa isa, Workspace& workspace) {
+  if (args.compute == Compute::Bf16) {
+    GemmArgs rounded = args;
+    rounded.b = nullptr;
+    return gemm_packed(with_rounded_operands(rounded, pool, workspace), packed, pool, isa, workspace);
+  }
   Product(args, pool, isa, workspace).run(packed);
 }
 

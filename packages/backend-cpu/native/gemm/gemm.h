@@ -12,6 +12,10 @@ namespace ditkit {
 
 enum class Activation { None, GeluTanh, Silu, Relu };
 
+// In which precision products are taken. Bf16: a and b are rounded to bf16 (to nearest, ties to even; NaN stays NaN),
+// products of the rounded values are summed in f32, and everything else stays f32.
+enum class Compute { F32, Bf16 };
+
 // value = alpha * a b + beta * c + bias;  pre = value;  c = residual + gate * act(value).
 // a is m x k, b is k x n, c is m x n. Strides count elements; those of a and b may be 0 or negative, those of c must
 // give every element its own place. c may be the same memory as residual (same layout), and must not overlap a, b,
@@ -38,17 +42,19 @@ struct GemmArgs {
   int64_t gate_row = 1;
   int64_t gate_stride = 0;
   const float* residual = nullptr;                          // c's layout; works with and without a gate
+  Compute compute = Compute::F32;
 };
 
 // Computes args on `pool` with the kernels of `isa`. Bits of the result depend on shapes, strides and isa, not on the
 // number of threads. Throws std::bad_alloc before any work when scratch memory cannot be had.
 void gemm(const GemmArgs& args, ThreadPool& pool, Isa isa, Workspace& workspace);
 
-// A right operand that many products share (a weight) can be packed once. The packed form belongs to (k, n, isa).
-size_t packed_b_floats(int64_t k, int64_t n, Isa isa);
-// `packed` holds packed_b_floats(k, n, isa) floats; aligning it to 64 bytes is faster.
+// A right operand that many products share (a weight) can be packed once. The packed form belongs to (k, n, isa,
+// compute); args.compute of gemm_packed must be the one b was packed for.
+size_t packed_b_floats(int64_t k, int64_t n, Isa isa, Compute compute = Compute::F32);
+// `packed` holds packed_b_floats(k, n, isa, compute) floats; aligning it to 64 bytes is faster.
 void pack_b(const float* b, int64_t b_row, int64_t b_col, int64_t k, int64_t n, float* packed, ThreadPool& pool,
-            Isa isa);
+            Isa isa, Compute compute = Compute::F32);
 // gemm() with b given as `packed`, shared by all batches; args.b and its strides are not looked at. Bits may differ
 // from gemm() without packing.
 void gemm_packed(const GemmArgs& args, const float* packed, ThreadPool& pool, Isa isa, Workspace& workspace);

@@ -13,10 +13,10 @@
 namespace ditkit {
 
 // Numbered buffers that only grow. Owned by one queue and asked from its thread only, between parallel sections.
-// gemm uses slots 0 to 2 during a call; contents do not outlive the call.
+// gemm uses slots 0 to 2, 8 and 9 during a call; contents do not outlive the call.
 class Workspace {
  public:
-  static constexpr int kSlots = 8;
+  static constexpr int kSlots = 10;
 
   Workspace() = default;
   Workspace(const Workspace&) = delete;

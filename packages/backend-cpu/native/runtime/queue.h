@@ -24,7 +24,7 @@ struct Executor {
   ThreadPool& pool;
   Isa isa;
   const Kernels& kernels;
-  Workspace& workspace;  // slots 6 and 7 belong to the ops of this folder, 0 to 2 to gemm, the others to attention
+  Workspace& workspace;  // slots 6 and 7 belong to the ops of this folder, 3 to 5 to attention, the others to gemm
   Faults& faults;
 };
 

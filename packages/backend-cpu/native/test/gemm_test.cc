@@ -78,14 +78,32 @@ struct Case {
   float alpha = 1, beta = 0;
   bool bias = false, pre = false, gate = false, residual = false;
   Activation act = Activation::None;
+  Compute compute = Compute::F32;
 };
+
+// To nearest bf16, ties to even, found by the distance to both neighbours.
+float bf16(float x) {
+  if (!std::isfinite(x)) return x;
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  const uint32_t below = bits & 0xffff0000u, above = below + 0x10000u;
+  float low, high;
+  std::memcpy(&low, &below, sizeof low);
+  std::memcpy(&high, &above, sizeof high);
+  const double down = std::fabs(double(x) - low);
+  const double up = std::isinf(high) ? std::ldexp(1.0, 128) - std::fabs(x) : std::fabs(double(high) - x);
+  if (down != up) return down < up ? low : high;
+  return (below >> 16 & 1) == 0 ? low : high;
+}
+
+float operand(const Case& x, float value) { return x.compute == Compute::Bf16 ? bf16(value) : value; }
 
 void report(const char* what, const Case& x, Isa isa, double got, double want) {
   ++failures;
   if (failures > 20) return;
-  std::printf("FAIL %s: isa %s m %ld n %ld k %ld batches %ld ta %d tb %d tc %d alpha %g beta %g act %d: got %.9g want %.9g\n",
+  std::printf("FAIL %s: isa %s m %ld n %ld k %ld batches %ld ta %d tb %d tc %d alpha %g beta %g act %d compute %d: got %.9g want %.9g\n",
               what, isa_name(isa), (long)x.m, (long)x.n, (long)x.k, (long)x.batches, x.a_transposed, x.b_transposed,
-              x.c_transposed, x.alpha, x.beta, (int)x.act, got, want);
+              x.c_transposed, x.alpha, x.beta, (int)x.act, (int)x.compute, got, want);
 }
 
 void check(const Case& x, Isa isa, std::vector<ThreadPool*> pools, Workspace& workspace, bool packed) {
@@ -109,19 +127,20 @@ void check(const Case& x, Isa isa, std::vector<ThreadPool*> pools, Workspace& wo
   args.c_row = x.c_transposed ? 1 : c_row, args.c_col = x.c_transposed ? c_row : 1;
   args.a_batch[0] = a_size, args.b_batch[0] = x.b_shared ? 0 : b_size, args.c_batch[0] = c_size;
   args.alpha = x.alpha, args.beta = x.beta, args.act = x.act;
+  args.compute = x.compute;
   if (x.bias) args.bias = bias.data();
   if (x.pre) args.pre = pre.data();
   if (x.gate) args.gate = gate.data(), args.gate_row = gate_row, args.gate_stride = x.n;
   if (x.residual) args.residual = residual.data();
 
-  Guarded weights(packed ? packed_b_floats(x.k, x.n, isa) : 0);
+  Guarded weights(packed ? packed_b_floats(x.k, x.n, isa, x.compute) : 0);
   std::vector<float> first;
   for (ThreadPool* pool : pools) {
     for (int64_t i = 0; i < c.size(); ++i) c.data()[i] = c_before[i];
     if (x.beta == 0) c.fill(std::numeric_limits<float>::quiet_NaN());
     if (packed) {
       weights.fill(std::numeric_limits<float>::quiet_NaN());
-      pack_b(b.data(), args.b_row, args.b_col, x.k, x.n, weights.data(), *pool, isa);
+      pack_b(b.data(), args.b_row, args.b_col, x.k, x.n, weights.data(), *pool, isa, x.compute);
       args.b = nullptr;
       gemm_packed(args, weights.data(), *pool, isa, workspace);
     } else {
@@ -135,8 +154,8 @@ void check(const Case& x, Isa isa, std::vector<ThreadPool*> pools, Workspace& wo
       for (int64_t j = 0; j < x.n; ++j) {
         double sum = 0, size = 0;
         for (int64_t p = 0; p < x.k; ++p) {
-          const double term = double(a.data()[z * a_size + i * args.a_row + p * args.a_col]) *
-                              b.data()[(x.b_shared ? 0 : z * b_size) + p * args.b_row + j * args.b_col];
+          const double term = double(operand(x, a.data()[z * a_size + i * args.a_row + p * args.a_col])) *
+                              operand(x, b.data()[(x.b_shared ? 0 : z * b_size) + p * args.b_row + j * args.b_col]);
           sum += term, size += std::fabs(term);
         }
         const int64_t at = z * c_size + i * args.c_row + j * args.c_col;
@@ -227,6 +246,29 @@ void check_nan(Isa isa, ThreadPool& pool, Workspace& workspace) {
   }
 }
 
+// c = a b for one row and column, so that c is what rounding made of the operands.
+void check_bf16_values(Isa isa, ThreadPool& pool, Workspace& workspace) {
+  const struct {
+    float value, rounded;
+  } cases[] = {{1.0f, 1.0f},           {1.00390625f, 1.0f},     {1.01171875f, 1.015625f}, {1.0039065f, 1.0078125f},
+               {-1.00390625f, -1.0f},  {3.4028235e38f, INFINITY}, {-INFINITY, -INFINITY}, {3.3895314e38f, 3.3895314e38f},
+               {NAN, NAN},             {-0.0f, 0.0f},           {1e-20f, bf16(1e-20f)},   {0.1f, 0.10009765625f}};
+  for (const auto& x : cases) {
+    float c = 7, one = 1;
+    GemmArgs args;
+    args.m = args.n = args.k = 1;
+    args.a = &x.value, args.b = &one, args.c = &c, args.compute = Compute::Bf16;
+    gemm(args, pool, isa, workspace);
+    const float as_left = c;
+    args.a = &one, args.b = &x.value;
+    gemm(args, pool, isa, workspace);
+    for (float got : {as_left, c}) {
+      const bool right = std::isnan(x.rounded) ? std::isnan(got) : got == x.rounded;
+      if (!right) report("rounding to bf16", {1, 1, 1}, isa, got, x.rounded);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -258,6 +300,10 @@ int main() {
           plain.a_transposed = !x.a_transposed, plain.b_transposed = !x.b_transposed;
           plain.beta = bits & 0x8000 ? 1.0f : 0.0f;
           check(plain, isa, pools, workspace, false);
+          x.b_shared = bits & 0x200000;
+          x.compute = Compute::Bf16;
+          check(x, isa, pools, workspace, false);
+          check(x, isa, pools, workspace, x.b_shared);
         }
       }
     }
@@ -275,8 +321,11 @@ int main() {
           x.beta = bits & 1 ? 1.0f : 0.0f;
         }
         x.c_pad = bits & 1 ? 3 : 0;
-        check(x, isa, pools, workspace, false);
-        check(x, isa, pools, workspace, true);
+        for (Compute compute : {Compute::F32, Compute::Bf16}) {
+          x.compute = compute;
+          check(x, isa, pools, workspace, false);
+          check(x, isa, pools, workspace, true);
+        }
       }
     }
     Case heads{49, 49, 32};
@@ -291,6 +340,7 @@ int main() {
     check_activations(isa, two, workspace);
     check_residual_in_place(isa, two, workspace);
     check_nan(isa, two, workspace);
+    check_bf16_values(isa, two, workspace);
   }
   std::printf("%d products checked, %d failures\n", checks, failures);
   return failures == 0 ? 0 : 1;
