@@ -95,8 +95,8 @@ export class CpuBackend implements Backend {
   }
 
   memory(): BackendMemory {
-    const [liveBytes, peakBytes, cachedBytes] = this.native.memory()
-    return { liveBytes, peakBytes, cachedBytes }
+    const [liveBytes, peakBytes, cachedBytes, workspaceBytes] = this.native.memory()
+    return { liveBytes, peakBytes, cachedBytes, workspaceBytes }
   }
 
   trim(): void {

@@ -3,9 +3,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { add } from '@ditkit/core'
+import { add, sum } from '@ditkit/core'
 import { afterEach, expect, test, vi } from 'vitest'
-import { cpu, describeCpu } from './index'
+import { cpu, describeCpu, fmaPeak } from './index'
 import { loadAddon } from './native'
 
 afterEach(() => vi.unstubAllEnvs())
@@ -49,6 +49,26 @@ test('a memory limit of 0 is refused, and a small one is kept', async () => {
   await expect(cpu({ memoryLimit: 0 })).rejects.toThrow(/memoryLimit is 0/)
   const device = await cpu({ memoryLimit: 1000 })
   expect(() => device.zeros([1000])).toThrow(/4000 bytes were asked for.*the limit is 1000/)
+  device.dispose()
+})
+
+test('the peak of multiply-adds is measured for every instruction set of the machine', () => {
+  for (const isa of describeCpu().isas) expect(fmaPeak(1, isa)).toBeGreaterThan(0.1)
+  expect(() => fmaPeak(1, 'sve')).toThrow(/no instruction set 'sve'/)
+  expect(() => fmaPeak(0, 'baseline')).toThrow(/threads must be from 1 to 256/)
+})
+
+test('scratch memory of kernels is counted apart from tensors', async () => {
+  const device = await cpu({ threads: 1 })
+  expect(device.memory()).toMatchObject({ liveBytes: 0, workspaceBytes: 0 })
+  // A sum over many rows keeps partial sums of blocks.
+  sum(device.ones([4096, 64]), 0)
+  await device.sync()
+  const { workspaceBytes } = device.memory()
+  expect(workspaceBytes).toBeGreaterThan(0)
+  sum(device.ones([4096, 64]), 0)
+  await device.sync()
+  expect(device.memory().workspaceBytes).toBe(workspaceBytes)
   device.dispose()
 })
 

@@ -29,6 +29,19 @@ export function isaName(isa: string): string {
   return process.arch === 'arm64' && isa === 'baseline' ? 'neon' : isa
 }
 
+/** What the addon calls it. */
+function addonIsaName(isa: string): string {
+  return isa === 'neon' ? 'baseline' : isa
+}
+
+/**
+ * GFLOP/s (10⁹ f32 operations per second, a multiply-add being two) that `threads` threads reach together in registers: what a matrix
+ * product's speed is a share of. Blocks for about 40 ms. Throws where the addon or the instruction set is missing.
+ */
+export function fmaPeak(threads: number, isa: string): number {
+  return loadAddon().fmaPeak(threads, addonIsaName(isa))
+}
+
 /** The CPU as a device. Throws an Error with the reason and what to install where the native addon cannot be used. */
 export async function cpu(options: CpuOptions = {}): Promise<Device> {
   const addon = loadAddon()
@@ -46,7 +59,7 @@ export async function cpu(options: CpuOptions = {}): Promise<Device> {
   const model = os.cpus()[0]?.model.trim() || process.arch
   const backend = new CpuBackend(addon, {
     threads,
-    isa: isa === 'neon' ? 'baseline' : isa,
+    isa: addonIsaName(isa),
     memoryLimit,
     description: `${model}, ${isa}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
     attentionKernels: [...(options.attention ?? []), cpuFlash()],

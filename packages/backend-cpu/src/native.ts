@@ -19,7 +19,7 @@ export interface NativeDevice {
   read(handle: number, byteOffset: number, bytes: number, id: number): void
   sync(id: number): void
   program(numbers: Float64Array): number
-  memory(): [live: number, peak: number, cached: number]
+  memory(): [live: number, peak: number, cached: number, workspace: number]
   trim(): void
   dispose(): void
 }
@@ -30,6 +30,8 @@ export interface NativeAddon {
   createDevice(threads: number, isa: string, memoryLimit: number, complete: Completed): NativeDevice
   /** Instruction sets of this machine, best last. */
   describe(): string[]
+  /** GFLOP/s of independent multiply-add chains; blocks for about 40 ms. */
+  fmaPeak(threads: number, isa: string): number
 }
 
 // This file is src/native.ts in the repository and dist/index.js when built: the package is one folder up from both.

@@ -155,7 +155,7 @@ describe('memory', () => {
     backend.fill(y, 1)
   })
 
-  test('a thousand steps leave live bytes, and the cache, as they were', async () => {
+  test('a thousand steps leave live bytes, the cache and the scratch memory as they were', async () => {
     const x = f32([64, 64])
     backend.fill(x, 1)
     const step = () => {
@@ -165,6 +165,7 @@ describe('memory', () => {
       backend.free(y.storage.handle)
     }
     step()
+    await backend.sync()
     const before = backend.memory()
     for (let i = 0; i < 1000; i++) step()
     await backend.sync()

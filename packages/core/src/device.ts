@@ -20,6 +20,8 @@ export interface DeviceMemory {
   readonly liveBytes: number
   readonly peakBytes: number
   readonly cachedBytes: number
+  /** Scratch memory that kernels took so far and keep for their next call; not part of the figures above. */
+  readonly workspaceBytes: number
 }
 
 /** Steps that may be in flight before `ready` waits: one running, one queued behind it. */
@@ -136,8 +138,8 @@ export class Device {
   }
 
   memory(): DeviceMemory {
-    const { liveBytes, peakBytes, cachedBytes } = this.backend.memory()
-    return { liveTensors: this.liveTensors, liveBytes, peakBytes, cachedBytes }
+    const { liveBytes, peakBytes, cachedBytes, workspaceBytes = 0 } = this.backend.memory()
+    return { liveTensors: this.liveTensors, liveBytes, peakBytes, cachedBytes, workspaceBytes }
   }
 
   /** Frees the device with everything on it. Using one of its tensors afterwards throws. */

@@ -1,10 +1,11 @@
-// The N-API module: `createDevice(threads, isa, memoryLimit, complete)` and `describe()`. Whatever JavaScript passes,
-// a call either does what it says or throws a JavaScript Error.
+// The N-API module: `createDevice(threads, isa, memoryLimit, complete)`, `describe()` and `fmaPeak(threads, isa)`.
+// Whatever JavaScript passes, a call either does what it says or throws a JavaScript Error.
 #include <node_api.h>
 
 #include <exception>
 #include <string>
 
+#include "../fma_peak.h"
 #include "../isa.h"
 #include "device_object.h"
 
@@ -25,27 +26,52 @@ Isa isa_by_name(const std::string& name) {
                            isa_name(detect_isa()) + ")");
 }
 
+// The first two arguments of `createDevice` and `fmaPeak`.
+int threads_argument(napi_env env, napi_value value) {
+  const double threads = number_argument(env, value, "threads");
+  if (!(threads >= 1 && threads <= kMaxThreads)) {
+    throw std::runtime_error("cpu: threads must be from 1 to " + std::to_string(kMaxThreads));
+  }
+  return static_cast<int>(threads);
+}
+
+Isa isa_argument(napi_env env, napi_value value) {
+  char name[16] = "";
+  size_t length = 0;
+  if (napi_get_value_string_utf8(env, value, name, sizeof name, &length) != napi_ok) {
+    throw std::runtime_error("cpu: isa must be a string");
+  }
+  return isa_by_name(name);
+}
+
 napi_value create_device(napi_env env, napi_callback_info info) {
   size_t count = 4;
-  napi_value args[4];
+  napi_value args[4];  // undefined where fewer are given
   napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
   return throwing(env, [&]() -> napi_value {
-    const double threads = count > 0 ? number_argument(env, args[0], "threads") : 0;
-    if (!(threads >= 1 && threads <= kMaxThreads)) {
-      throw std::runtime_error("cpu: threads must be from 1 to " + std::to_string(kMaxThreads));
-    }
-    char name[16] = "";
-    size_t length = 0;
-    if (count < 2 || napi_get_value_string_utf8(env, args[1], name, sizeof name, &length) != napi_ok) {
-      throw std::runtime_error("cpu: isa must be a string");
-    }
-    const Isa isa = isa_by_name(name);
+    const int threads = threads_argument(env, args[0]);
+    const Isa isa = isa_argument(env, args[1]);
     const double limit = count > 2 ? number_argument(env, args[2], "memoryLimit") : 0;
     if (!(limit >= 0 && limit <= 1e18)) throw std::runtime_error("cpu: memoryLimit must be a number of bytes");
     napi_valuetype type = napi_undefined;
     if (count > 3) napi_typeof(env, args[3], &type);
     if (type != napi_function) throw std::runtime_error("cpu: complete must be a function");
-    return create_device_object(env, static_cast<int>(threads), isa, static_cast<size_t>(limit), args[3]);
+    return create_device_object(env, threads, isa, static_cast<size_t>(limit), args[3]);
+  });
+}
+
+// GFLOP/s of independent multiply-add chains. Blocks for about 40 ms.
+napi_value fma_peak_of(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value args[2];
+  napi_get_cb_info(env, info, &count, args, nullptr, nullptr);
+  return throwing(env, [&]() -> napi_value {
+    const int threads = threads_argument(env, args[0]);
+    const Isa isa = isa_argument(env, args[1]);
+    ThreadPool pool(threads);
+    napi_value result;
+    napi_create_double(env, fma_peak(pool, isa, 40), &result);
+    return result;
   });
 }
 
@@ -70,5 +96,7 @@ NAPI_MODULE_INIT() {
   napi_set_named_property(env, exports, "createDevice", function);
   napi_create_function(env, "describe", NAPI_AUTO_LENGTH, ditkit::describe, nullptr, &function);
   napi_set_named_property(env, exports, "describe", function);
+  napi_create_function(env, "fmaPeak", NAPI_AUTO_LENGTH, ditkit::fma_peak_of, nullptr, &function);
+  napi_set_named_property(env, exports, "fmaPeak", function);
   return exports;
 }

@@ -2,6 +2,7 @@
 // arithmetic that uses them.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdlib>
 #include <new>
@@ -31,6 +32,7 @@ class Workspace {
     Slot& s = slots_[slot];
     if (floats <= s.floats) return s.data;
     std::free(s.data);
+    bytes_.fetch_sub(s.floats * sizeof(float), std::memory_order_relaxed);
     s = Slot();
     const size_t alignment = floats * sizeof(float) >= kHugePage ? kHugePage : 64;
     const size_t bytes = (floats * sizeof(float) + alignment - 1) / alignment * alignment;
@@ -41,14 +43,12 @@ class Workspace {
     if (alignment == kHugePage) madvise(data, bytes, MADV_HUGEPAGE);  // only advice: refusal changes nothing
 #endif
     s = {static_cast<float*>(data), bytes / sizeof(float)};
+    bytes_.fetch_add(bytes, std::memory_order_relaxed);
     return s.data;
   }
 
-  size_t bytes() const {
-    size_t total = 0;
-    for (const Slot& slot : slots_) total += slot.floats * sizeof(float);
-    return total;
-  }
+  // Of all slots; any thread may ask.
+  size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
  private:
   struct Slot {
@@ -57,6 +57,7 @@ class Workspace {
   };
   static constexpr size_t kHugePage = size_t{2} << 20;
   Slot slots_[kSlots];
+  std::atomic<size_t> bytes_{0};
 };
 
 }  // namespace ditkit

@@ -54,9 +54,8 @@ void CommandQueue::drain() {
 }
 
 void CommandQueue::execute() {
-  Workspace workspace;
   Faults faults;
-  Executor executor{pool_, isa_, kernels_for(isa_), workspace, faults};
+  Executor executor{pool_, isa_, kernels_for(isa_), workspace_, faults};
   uint64_t next = 0;
   for (;;) {
     int spins = 0;

@@ -55,6 +55,8 @@ class CommandQueue {
   void stop();
 
   int threads() const { return pool_.threads(); }
+  // Scratch memory that commands took so far; it is kept for the next ones.
+  size_t workspace_bytes() const { return workspace_.bytes(); }
 
  private:
   template <class F>
@@ -82,6 +84,7 @@ class CommandQueue {
 
   const Isa isa_;
   ThreadPool pool_;  // made here, so that a system without threads to give is an error of the caller
+  Workspace workspace_;  // of the executor thread
   std::unique_ptr<Entry[]> ring_;
   uint64_t pushed_ = 0;                       // of the pushing thread; published_ follows
   alignas(64) std::atomic<uint64_t> published_{0};

@@ -6,10 +6,7 @@
 #include <cstdlib>
 #include <vector>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
+#include "../fma_peak.h"
 #include "../gemm/gemm.h"
 
 using namespace ditkit;
@@ -19,59 +16,6 @@ namespace {
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
-
-constexpr int kChains = 16;  // enough independent sums to cover the latency of an FMA on both ports
-
-#if defined(__x86_64__)
-__attribute__((target("avx512f"))) float fma_chains_avx512(int64_t steps) {
-  __m512 sum[kChains];
-  const __m512 x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(0.001f);
-#pragma GCC unroll 16
-  for (int i = 0; i < kChains; ++i) sum[i] = _mm512_set1_ps(static_cast<float>(i));
-  for (int64_t s = 0; s < steps; ++s) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kChains; ++i) sum[i] = _mm512_fmadd_ps(sum[i], x, y);
-  }
-  __m512 total = sum[0];
-#pragma GCC unroll 16
-  for (int i = 1; i < kChains; ++i) total = _mm512_add_ps(total, sum[i]);
-  return _mm512_cvtss_f32(total);
-}
-
-__attribute__((target("avx2,fma"))) float fma_chains_avx2(int64_t steps) {
-  __m256 sum[12];
-  const __m256 x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(0.001f);
-#pragma GCC unroll 16
-  for (int i = 0; i < 12; ++i) sum[i] = _mm256_set1_ps(static_cast<float>(i));
-  for (int64_t s = 0; s < steps; ++s) {
-#pragma GCC unroll 16
-    for (int i = 0; i < 12; ++i) sum[i] = _mm256_fmadd_ps(sum[i], x, y);
-  }
-  __m256 total = sum[0];
-#pragma GCC unroll 16
-  for (int i = 1; i < 12; ++i) total = _mm256_add_ps(total, sum[i]);
-  return _mm256_cvtss_f32(total);
-}
-
-// GFLOP/s of all threads of the pool together, best of several, or 0 where this set has no FMA.
-double fma_peak(ThreadPool& pool, Isa isa) {
-  if (isa == Isa::Baseline) return 0;
-  const int64_t steps = 2000000;
-  const double flops_per_step = isa == Isa::Avx512 ? kChains * 16 * 2 : 12 * 8 * 2;
-  std::vector<float> kept(pool.threads());
-  double best = 0;
-  for (int round = 0; round < 7; ++round) {
-    const double start = now();
-    pool.run(pool.threads(), [&](int64_t i, int) {
-      kept[i] = isa == Isa::Avx512 ? fma_chains_avx512(steps) : fma_chains_avx2(steps);
-    });
-    best = std::max(best, pool.threads() * steps * flops_per_step / (now() - start) / 1e9);
-  }
-  return kept[0] == 12345.0f ? 0 : best;
-}
-#else
-double fma_peak(ThreadPool&, Isa) { return 0; }
-#endif
 
 struct Shape {
   const char* what;
@@ -112,7 +56,7 @@ int main(int argc, char** argv) {
   const IsaChoice choice = choose_isa();
   if (!choice.problem.empty()) std::printf("%s\n", choice.problem.c_str());
   const Isa isa = choice.isa;
-  const double peak_one = fma_peak(one, isa), peak = fma_peak(pool, isa);
+  const double peak_one = fma_peak(one, isa, 50), peak = fma_peak(pool, isa, 50);
   std::printf("%s: FMA peak %.0f GFLOP/s with 1 thread, %.0f with %d\n", isa_name(isa), peak_one, peak, pool.threads());
   std::printf("%-13s %5s %5s %5s x%-4s %9s %6s %9s\n", "", "m", "n", "k", "batch", "GFLOP/s", "peak", "packed b");
   Workspace workspace;
