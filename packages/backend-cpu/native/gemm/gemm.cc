@@ -82,9 +82,8 @@ class Product {
     for (int64_t d = 0; d < args.batch_rank; ++d) batches_ *= args.batch_shape[d];
     panels_ = ceil_div(args.n, kernels_.columns);
     tile_floats_ = kernels_.rows * kernels_.columns;
-    plain_ = args.alpha == 1.0f && (args.beta == 0.0f || args.beta == 1.0f) && args.bias == nullptr &&
-             args.act == Activation::None && args.pre == nullptr && args.gate == nullptr && args.residual == nullptr &&
-             args.c_col == 1;
+    plain_ = args.alpha == 1.0f && (args.beta == 0.0f || args.beta == 1.0f) && args.act == Activation::None &&
+             args.pre == nullptr && args.gate == nullptr && args.residual == nullptr && args.c_col == 1;
   }
 
   void run(const float* packed) {
@@ -147,12 +146,14 @@ class Product {
     return {packed, rows, tiles, 0};
   }
 
-  void multiply(const LeftBlock& a, int64_t t, int columns, int64_t steps, const float* b, int64_t b_row, float* c,
-                int64_t c_row, bool accumulate) const {
+  void multiply(const LeftBlock& a, int64_t t, int columns, int64_t steps, const float* b, int64_t b_row,
+                const float* start, float* c, int64_t c_row, bool accumulate) const {
     if (reads_a_in_place()) {
-      kernels_.tile_rows(a.height(t), columns, steps, a.data + a.top(t) * a.row, a.row, b, b_row, c, c_row, accumulate);
+      kernels_.tile_rows(a.height(t), columns, steps, a.data + a.top(t) * a.row, a.row, b, b_row, start, c, c_row,
+                         accumulate);
     } else {
-      kernels_.tile_packed(a.height(t), columns, steps, a.data + a.top(t) * steps, b, b_row, c, c_row, accumulate);
+      kernels_.tile_packed(a.height(t), columns, steps, a.data + a.top(t) * steps, b, b_row, start, c, c_row,
+                           accumulate);
     }
   }
 
@@ -182,8 +183,9 @@ class Product {
                      : one_visit ? sums
                                  : sums + (t * (end - begin) + j - begin) * tile_floats_;
         const int64_t out_row = in_place ? args.c_row : kernels_.columns;
+        const float* start = in_place && first == 0 && args.bias != nullptr ? args.bias + column : nullptr;
         const bool accumulate = first > 0 || (in_place && args.beta == 1.0f);
-        multiply(a, t, columns, steps, b.data + j * b.panel + first * b.row, b.row, out, out_row, accumulate);
+        multiply(a, t, columns, steps, b.data + j * b.panel + first * b.row, b.row, start, out, out_row, accumulate);
         if (!in_place && last == args.k) kernels_.epilogue(args, out, out_row, top, column, a.height(t), columns);
       };
       if (reads_a_in_place()) {  // rows of a stay in L1 and whole rows of c are written
@@ -296,7 +298,7 @@ class Product {
       const LeftBlock a = left_block(args, row, rows, tiles, first, steps, packed_a);
       for (int t = 0; t < tiles; ++t) {
         for (int64_t j = 0; j < panels_; ++j) {
-          multiply(a, t, kernels_.columns, steps, b.data + j * b.panel, b.row,
+          multiply(a, t, kernels_.columns, steps, b.data + j * b.panel, b.row, nullptr,
                    out + (row + a.top(t)) * width + j * kernels_.columns, width, accumulate);
         }
       }
@@ -313,7 +315,7 @@ class Product {
   int64_t batches_;
   int64_t panels_;
   int64_t tile_floats_;
-  bool plain_;  // c needs nothing but products and sums, so tiles are written in place
+  bool plain_;  // c is products and sums with a bias, so whole tiles are written in place
 };
 
 }  // namespace

@@ -12,14 +12,15 @@ struct GemmKernels {
   int rows;     // most rows of a register tile
   int columns;  // columns of a register tile, and of a packed panel of b
 
-  // c (rows x columns, row stride c_row) = a b, added to what c holds if `accumulate`. Columns of the tile past the
-  // given ones may be written with whatever the panel holds there.
+  // c (rows x columns, row stride c_row) = a b, plus `start` in every row unless it is null, added to what c holds if
+  // `accumulate`. Columns of the tile past the given ones may be written with whatever the panel holds there; `start`
+  // is read there too.
   // a: k steps of `rows` floats. b: k steps of `columns` floats, b_row apart.
-  void (*tile_packed)(int rows, int columns, int64_t k, const float* a, const float* b, int64_t b_row, float* c,
-                      int64_t c_row, bool accumulate);
+  void (*tile_packed)(int rows, int columns, int64_t k, const float* a, const float* b, int64_t b_row,
+                      const float* start, float* c, int64_t c_row, bool accumulate);
   // The same with a in place: row i starts at a + i * a_row and is contiguous in k.
   void (*tile_rows)(int rows, int columns, int64_t k, const float* a, int64_t a_row, const float* b, int64_t b_row,
-                    float* c, int64_t c_row, bool accumulate);
+                    const float* start, float* c, int64_t c_row, bool accumulate);
 
   // Packs a block of a as `tiles` register tiles; tile t has rows [rows * t / tiles, rows * (t + 1) / tiles), so that
   // heights differ by at most one, and lies at out + k * its first row, in steps of k of as many floats as it has rows.
