@@ -37,6 +37,26 @@ def values(name: str, spec: dict) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).reshape(shape)
 
 
+def to_bf16(x: torch.Tensor) -> torch.Tensor:
+    return x.bfloat16().double()
+
+
+class Bf16Product(torch.autograd.Function):
+    """a @ b of operands rounded to bf16, in float64; the products of the gradients round theirs too."""
+
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.save_for_backward(a, b)
+        return to_bf16(a) @ to_bf16(b)
+
+    @staticmethod
+    def backward(ctx, g):
+        a, b = ctx.saved_tensors
+        da = to_bf16(g) @ to_bf16(b).transpose(-2, -1)
+        db = to_bf16(a).transpose(-2, -1) @ to_bf16(g)
+        return da.sum_to_size(a.shape), db.sum_to_size(b.shape)
+
+
 def main(manifest: str) -> None:
     stored = {}
     for op in json.loads(pathlib.Path(manifest).read_text()):
@@ -44,7 +64,7 @@ def main(manifest: str) -> None:
         if not op["flat"]:
             for x in inputs:
                 x.requires_grad_(x.dtype == torch.float64)
-        scope = {"torch": torch, "F": F, **dict(zip("abcdef", inputs))}
+        scope = {"torch": torch, "F": F, "bf16_product": Bf16Product.apply, **dict(zip("abcdef", inputs))}
         out = eval(op["torch"], scope)
         stored[op["name"]] = out.detach().to(torch.float32).contiguous()
         if not op["flat"]:

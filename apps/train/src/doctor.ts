@@ -2,7 +2,7 @@
 
 import { createRequire } from 'node:module'
 import { arch, cpus, platform, release, totalmem } from 'node:os'
-import { type Device, reference } from '@ditkit/core'
+import { type ComputeSupport, type Device, reference } from '@ditkit/core'
 import { messageOf } from './errors'
 import { packageVersion } from './package-files'
 
@@ -45,6 +45,7 @@ async function report(name: string, open: () => Promise<Device>): Promise<boolea
     const device = await open()
     console.log(`+ ${name}: ${device.description}`)
     line('  dtypes', device.backend.dtypes.join(', '))
+    line('  products', ['f32', ...Object.entries(device.backend.computeDtypes ?? {}).map(describeProducts)].join(', '))
     const kernels = device.backend.attentionKernels.map(kernel => kernel.name)
     line('  attention', [...kernels, 'chunked', 'standard'].join(', '))
     device.dispose()
@@ -53,6 +54,10 @@ async function report(name: string, open: () => Promise<Device>): Promise<boolea
     console.log(`- ${name}: not available. ${messageOf(error)}`)
     return false
   }
+}
+
+function describeProducts([dtype, { instruction }]: [string, ComputeSupport]): string {
+  return `${dtype} (${instruction ?? 'emulated: slower than f32'})`
 }
 
 function versionOf(name: string): string {

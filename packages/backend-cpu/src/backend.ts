@@ -17,7 +17,7 @@ import {
 import { Commands } from './commands'
 import { faultError } from './faults'
 import type { NativeAddon, NativeDevice } from './native'
-import { ACTIVATION, OPCODE, RANDOM_KIND, REDUCE_KIND } from './opcodes'
+import { ACTIVATION, COMPUTE, OPCODE, RANDOM_KIND, REDUCE_KIND } from './opcodes'
 import { Sites } from './sites'
 
 interface Waiting {
@@ -37,6 +37,7 @@ export class CpuBackend implements Backend {
   readonly name = 'cpu'
   readonly description: string
   readonly dtypes = ['f32', 'i32', 'bool'] as const
+  readonly computeDtypes: Backend['computeDtypes']
   readonly attentionKernels: Backend['attentionKernels']
   /** For attention kernels of this package: commands of the same queue. */
   readonly commands: Commands
@@ -49,6 +50,7 @@ export class CpuBackend implements Backend {
 
   constructor(addon: NativeAddon, options: CpuBackendOptions) {
     this.description = options.description
+    this.computeDtypes = { bf16: { instruction: addon.bf16Instruction(options.isa) } }
     this.attentionKernels = options.attentionKernels
     // The callback must not hold the backend, or a device nobody uses could not be collected.
     const waiting = new Map<number, Waiting>()
@@ -163,7 +165,8 @@ export class CpuBackend implements Backend {
   }
 
   matmul(a: Operand, b: Operand, out: Operand, epilogue: MatmulEpilogue = {}): void {
-    const { bias, activation = 'none', preActivation, gate, residual, alpha = 1, accumulate } = epilogue
+    const { computeDtype = 'f32', bias, activation = 'none', preActivation, gate, residual } = epilogue
+    const { alpha = 1, accumulate } = epilogue
     this.commands
       .begin(OPCODE.matmul)
       .operand(a)
@@ -176,6 +179,7 @@ export class CpuBackend implements Backend {
       .optional(residual)
       .number(alpha)
       .flag(accumulate)
+      .number(COMPUTE[computeDtype] ?? Number.NaN)
       .submit()
   }
 

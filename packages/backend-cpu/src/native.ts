@@ -32,6 +32,8 @@ export interface NativeAddon {
   describe(): string[]
   /** GFLOP/s of independent multiply-add chains; blocks for about 40 ms. */
   fmaPeak(threads: number, isa: string): number
+  /** What bf16 products take here with the kernels of `isa`; undefined where they are emulated. */
+  bf16Instruction(isa: string): string | undefined
 }
 
 // This file is src/native.ts in the repository and dist/index.js when built: the package is one folder up from both.

@@ -1,6 +1,6 @@
 // The numbers that commands, dtypes and options have in the command buffer; the same as in native/addon/opcodes.h.
 
-import type { Activation, DType, RandomKind, ReduceKind } from '@ditkit/core'
+import type { Activation, ComputeDType, DType, RandomKind, ReduceKind } from '@ditkit/core'
 
 export const OPCODE = {
   copy: 0,
@@ -26,4 +26,6 @@ export const OPCODE = {
 export const DTYPE: Partial<Record<DType, number>> = { f32: 0, i32: 1, bool: 2 }
 export const REDUCE_KIND: Record<ReduceKind, number> = { sum: 0, max: 1, min: 2 }
 export const RANDOM_KIND: Record<RandomKind, number> = { uniform: 0, normal: 1, bits: 2 }
+/** What products round their operands to; others have no number. */
+export const COMPUTE: Partial<Record<ComputeDType, number>> = { f32: 0, bf16: 1 }
 export const ACTIVATION: Record<Activation, number> = { none: 0, gelu: 1, silu: 2, relu: 3 }

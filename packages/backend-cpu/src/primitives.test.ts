@@ -123,6 +123,7 @@ describe.each(loadAddon().describe())('%s', isa => {
         activation: draw.pick(['none', 'gelu', 'silu', 'relu'] as Activation[]),
         alpha: draw.pick([1, 0.5, -2]),
         accumulate: draw.number() < 0.2,
+        computeDtype: draw.pick(['f32', 'bf16'] as const),
       }
       const of = (side: 'cpu' | 'exact'): MatmulEpilogue => ({
         ...rest,

@@ -121,7 +121,7 @@ const templates = [
       ...optional(0.3, () => operand(w, out)),
       ...optional(0.3, () => operand(w, random() < 0.5 ? out : [...batch.map(() => 1), 1, n])),
       ...optional(0.3, () => operand(w, out)),
-      ...[random(), below(2)],
+      ...[random(), below(2), below(2)],
     ]
   },
   w => {
@@ -278,6 +278,7 @@ const actions = [
       ),
   ],
   [1, () => addon.createDevice(...Array.from({ length: below(6) }, garbage))],
+  [1, () => addon.bf16Instruction(...Array.from({ length: below(3) }, garbage))],
   // Functions taken off their device, and called as constructors.
   [1, w => devices[w].submit.call(garbage(), garbage())],
   [1, w => new devices[w].read(garbage(), garbage())],

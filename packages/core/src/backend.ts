@@ -3,7 +3,7 @@
 // called. A backend enqueues and returns; only `read` and `sync` wait.
 
 import type { AttentionKernel } from './attention/kernel'
-import type { DType } from './dtype'
+import type { ComputeDType, DType } from './dtype'
 import type { Program } from './program'
 
 /** What a backend gave out for `alloc`; opaque to core. */
@@ -26,8 +26,10 @@ export interface Operand {
 
 export type Activation = 'none' | 'gelu' | 'silu' | 'relu'
 
-/** What a matrix product does before it stores. `value` is alpha·a·b (+ bias). */
+/** How a matrix product computes, and what it does before it stores. `value` is alpha·a·b (+ bias). */
 export interface MatmulEpilogue {
+  /** Absent is 'f32'. Else one of the backend's `computeDtypes`: a and b, and nothing else, are rounded to it. */
+  readonly computeDtype?: ComputeDType
   /** [N], added to every row. */
   readonly bias?: Operand
   readonly activation?: Activation
@@ -62,6 +64,12 @@ export interface AdamWTensors {
   readonly lrScale: number
 }
 
+/** How a backend multiplies in a dtype narrower than f32. */
+export interface ComputeSupport {
+  /** The instruction that does it, for people. Absent: emulated, by rounding the operands and multiplying in f32: right, and no faster. */
+  readonly instruction?: string
+}
+
 export interface BackendMemory {
   /** Bytes handed out and not freed. */
   readonly liveBytes: number
@@ -79,6 +87,8 @@ export interface Backend {
   readonly description: string
   /** The dtypes tensors may have here; the first float one is what `device.tensor` takes by default. */
   readonly dtypes: readonly DType[]
+  /** What `matmul` can round its operands to; core refuses the rest. */
+  readonly computeDtypes?: { readonly [dtype in Exclude<ComputeDType, 'f32'>]?: ComputeSupport }
   /** Attention kernels of the device, best first; `chunked` and `standard` of core follow. */
   readonly attentionKernels: readonly AttentionKernel[]
 

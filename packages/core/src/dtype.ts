@@ -3,6 +3,12 @@
 export type DType = 'f32' | 'f64' | 'f16' | 'bf16' | 'i32' | 'bool'
 export type FloatDType = 'f32' | 'f64' | 'f16' | 'bf16'
 
+/**
+ * What a matrix product rounds its operands to before it multiplies them (to nearest, ties to even; what is below the least normal number
+ * may count as 0). It sums in f32 or better and stores in its tensors' dtype. 'f32' leaves operands as they are.
+ */
+export type ComputeDType = 'f32' | 'bf16' | 'f16'
+
 /** What `await tensor.data()` gives. f16 and bf16 come as bit patterns in a `Uint16Array`; bool as 0 and 1 in a `Uint8Array`. */
 export type HostArray = Float32Array | Float64Array | Int32Array | Uint8Array | Uint16Array
 

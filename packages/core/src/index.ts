@@ -15,6 +15,7 @@ export type {
   BackendMemory,
   BufferHandle,
   CallSite,
+  ComputeSupport,
   MatmulEpilogue,
   Operand,
   RandomKind,
@@ -22,7 +23,15 @@ export type {
   StorageRef,
 } from './backend'
 export { createDevice, Device, type DeviceMemory, openDevice, type TensorOptions } from './device'
-export { bytesPerElement, type DType, type FloatDType, type HostArray, hostArray, isFloat } from './dtype'
+export {
+  bytesPerElement,
+  type ComputeDType,
+  type DType,
+  type FloatDType,
+  type HostArray,
+  hostArray,
+  isFloat,
+} from './dtype'
 export * from './ops'
 export { OPCODES, PROGRAM_LIMITS, type Program, type ProgramBuilder, program, type Value } from './program'
 export * from './random'

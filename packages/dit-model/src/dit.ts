@@ -3,6 +3,7 @@
 
 import {
   add,
+  type ComputeDType,
   concat,
   type Device,
   gatedResidual,
@@ -63,6 +64,11 @@ export interface DiTConfig {
   guidedChannels?: number
   /** Keeps only the blocks' inputs and computes their activations again in backward. Default false. */
   recomputeBlocks?: boolean
+  /**
+   * What the blocks' products over tokens (qkv, proj, fc1, fc2: nearly all the arithmetic of a model) round their operands to,
+   * forward and backward. Weights, activations, attention, conditioning and the last layer stay f32. Default 'f32'.
+   */
+  computeDtype?: ComputeDType
 }
 
 const EPS = 1e-6
@@ -158,11 +164,12 @@ class Attention extends Module {
     key: RngKey,
     hidden: number,
     readonly heads: number,
+    computeDtype: ComputeDType,
   ) {
     super()
     const [first, second] = key.split(2)
-    this.qkv = new Linear(device, first, hidden, 3 * hidden, XAVIER)
-    this.proj = new Linear(device, second, hidden, hidden, XAVIER)
+    this.qkv = new Linear(device, first, hidden, 3 * hidden, { ...XAVIER, computeDtype })
+    this.proj = new Linear(device, second, hidden, hidden, { ...XAVIER, computeDtype })
   }
 
   forward(x: Tensor): Tensor {
@@ -178,11 +185,12 @@ class DiTBlock extends Module {
   readonly mlp: MLP
   readonly adaLN_modulation: Sequential
 
-  constructor(device: Device, key: RngKey, hidden: number, heads: number, mlpRatio: number) {
+  constructor(device: Device, key: RngKey, config: Required<DiTConfig>) {
     super()
+    const { hiddenSize: hidden, numHeads, mlpRatio, computeDtype } = config
     const [attention, mlp, modulation] = key.split(3)
-    this.attn = new Attention(device, attention, hidden, heads)
-    this.mlp = new MLP(device, mlp, hidden, Math.floor(hidden * mlpRatio), XAVIER)
+    this.attn = new Attention(device, attention, hidden, numHeads, computeDtype)
+    this.mlp = new MLP(device, mlp, hidden, Math.floor(hidden * mlpRatio), { ...XAVIER, computeDtype })
     this.adaLN_modulation = new Sequential(silu, new Linear(device, modulation, hidden, 6 * hidden, ZERO))
   }
 
@@ -233,11 +241,12 @@ export class DiT extends Module {
     config: DiTConfig,
   ) {
     super()
-    const { patchSize: p, inChannels, hiddenSize, depth, numHeads, mlpRatio = 4 } = config
+    const { patchSize: p, inChannels, hiddenSize, depth, mlpRatio = 4, computeDtype = 'f32' } = config
     const { numClasses = 0, classDropout = 0.1, learnSigma = false } = config
     const { guidedChannels = inChannels, recomputeBlocks = false } = config
     const [height, width] = checkSizes(config)
-    this.config = { ...config, mlpRatio, numClasses, classDropout, learnSigma, guidedChannels, recomputeBlocks }
+    const defaults = { mlpRatio, numClasses, classDropout, learnSigma, guidedChannels, recomputeBlocks, computeDtype }
+    this.config = { ...config, ...defaults }
     this.grid = [height / p, width / p]
     this.outChannels = learnSigma ? 2 * inChannels : inChannels
     this.nullClass = numClasses
@@ -248,7 +257,7 @@ export class DiT extends Module {
     this.y_embedder = numClasses > 0 ? new LabelEmbedder(device, yKey, numClasses, hiddenSize, classDropout) : undefined
     const positions = sinCosPositions(hiddenSize, ...this.grid)
     this.pos_embed = buffer(device.tensor(positions, [1, this.grid[0] * this.grid[1], hiddenSize]))
-    this.blocks = blockKeys.map(blockKey => new DiTBlock(device, blockKey, hiddenSize, numHeads, mlpRatio))
+    this.blocks = blockKeys.map(blockKey => new DiTBlock(device, blockKey, this.config))
     this.final_layer = new FinalLayer(device, finalKey, hiddenSize, p * p * this.outChannels)
   }
 

@@ -3,6 +3,7 @@
 import {
   type AttentionOptions,
   attention,
+  type ComputeDType,
   type Device,
   linear,
   packedAttention,
@@ -24,6 +25,8 @@ export interface MultiheadAttentionOptions {
   vDim?: number
   /** On the attention weights, in training; `forward` then needs `rng`. */
   dropout?: number
+  /** What the products of the projections round their operands to, forward and backward. Attention itself stays f32. Default 'f32'. */
+  computeDtype?: ComputeDType
 }
 
 /** Batch first, and without PyTorch's inverted masks: in every mask, true takes part. */
@@ -36,6 +39,7 @@ export class MultiheadAttention extends Module {
   readonly in_proj_bias: Tensor | undefined
   readonly out_proj: Linear
   readonly dropout: number
+  readonly computeDtype: ComputeDType
 
   /** @throws RangeError unless `heads` divides `embedDim`. */
   constructor(
@@ -46,7 +50,7 @@ export class MultiheadAttention extends Module {
     options: MultiheadAttentionOptions = {},
   ) {
     super()
-    const { bias = true, kDim = embedDim, vDim = embedDim, dropout = 0 } = options
+    const { bias = true, kDim = embedDim, vDim = embedDim, dropout = 0, computeDtype = 'f32' } = options
     if (embedDim % heads !== 0)
       throw new RangeError(`MultiheadAttention: ${heads} heads do not divide the width ${embedDim}`)
     const [qKey, kKey, vKey, outKey] = key.split(4)
@@ -58,8 +62,9 @@ export class MultiheadAttention extends Module {
       this.v_proj_weight = parameter(xavierUniform(device, [embedDim, vDim], vKey))
     }
     this.in_proj_bias = bias ? parameter(device.zeros([3 * embedDim])) : undefined
-    this.out_proj = new Linear(device, outKey, embedDim, embedDim, { bias, biasInit: zeros })
+    this.out_proj = new Linear(device, outKey, embedDim, embedDim, { bias, biasInit: zeros, computeDtype })
     this.dropout = dropout
+    this.computeDtype = computeDtype
   }
 
   /**
@@ -89,7 +94,8 @@ export class MultiheadAttention extends Module {
   private project(x: Tensor, weight: Tensor, first: number, last: number): Tensor {
     const [batch, tokens] = x.shape as [number, number]
     const bias = this.in_proj_bias && slice(this.in_proj_bias, 0, first * this.embedDim, last * this.embedDim)
-    return reshape(linear(x, weight, bias), [batch, tokens, last - first, this.heads, this.embedDim / this.heads])
+    const projected = linear(x, weight, bias, { computeDtype: this.computeDtype })
+    return reshape(projected, [batch, tokens, last - first, this.heads, this.embedDim / this.heads])
   }
 
   private heads4(x: Tensor): Tensor {

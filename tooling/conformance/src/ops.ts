@@ -293,16 +293,27 @@ const layout: OpCase[] = [
 ]
 
 const matrices: OpCase[] = [
-  { name: 'matmul', inputs: [{ shape: [59, 147] }, { shape: [147, 7] }], run: matmul, torch: 'a @ b', tolerance: 5e-6 },
-  { name: 'matmul one', inputs: [{ shape: [1, 1] }, { shape: [1, 1] }], run: matmul, torch: 'a @ b' },
   {
-    name: 'matmul batched',
-    inputs: [{ shape: [2, 3, 17, 33] }, { shape: [2, 3, 33, 29] }],
-    run: matmul,
+    name: 'matmul',
+    inputs: [{ shape: [59, 147] }, { shape: [147, 7] }],
+    run: (a, b) => matmul(a, b),
     torch: 'a @ b',
     tolerance: 5e-6,
   },
-  { name: 'matmul broadcast', inputs: [{ shape: [2, 1, 7, 5] }, { shape: [3, 5, 4] }], run: matmul, torch: 'a @ b' },
+  { name: 'matmul one', inputs: [{ shape: [1, 1] }, { shape: [1, 1] }], run: (a, b) => matmul(a, b), torch: 'a @ b' },
+  {
+    name: 'matmul batched',
+    inputs: [{ shape: [2, 3, 17, 33] }, { shape: [2, 3, 33, 29] }],
+    run: (a, b) => matmul(a, b),
+    torch: 'a @ b',
+    tolerance: 5e-6,
+  },
+  {
+    name: 'matmul broadcast',
+    inputs: [{ shape: [2, 1, 7, 5] }, { shape: [3, 5, 4] }],
+    run: (a, b) => matmul(a, b),
+    torch: 'a @ b',
+  },
   {
     name: 'matmul of transposed',
     inputs: [{ shape: [33, 59] }, { shape: [47, 33] }],
@@ -314,7 +325,7 @@ const matrices: OpCase[] = [
   {
     name: 'matmul long',
     inputs: [{ shape: [7, 587] }, { shape: [587, 5] }],
-    run: matmul,
+    run: (a, b) => matmul(a, b),
     torch: 'a @ b',
     tolerance: 5e-6,
   },
@@ -360,6 +371,59 @@ const matrices: OpCase[] = [
     torch: 'F.linear(a[:, 2:9, 3:20], b, c)',
     tolerance: 5e-6,
     composed: true,
+  },
+]
+
+/** Products of operands rounded to bf16: steps, so that finite differences say nothing. */
+const bf16: OpCase[] = [
+  {
+    name: 'matmul bf16',
+    inputs: [{ shape: [59, 147] }, { shape: [147, 7] }],
+    run: (a, b) => matmul(a, b, { computeDtype: 'bf16' }),
+    torch: 'bf16_product(a, b)',
+    tolerance: 5e-6,
+    kinks: true,
+  },
+  {
+    name: 'matmul bf16 broadcast',
+    inputs: [{ shape: [2, 1, 7, 5] }, { shape: [3, 5, 4] }],
+    run: (a, b) => matmul(a, b, { computeDtype: 'bf16' }),
+    torch: 'bf16_product(a, b)',
+    kinks: true,
+  },
+  {
+    name: 'matmul bf16 long',
+    inputs: [{ shape: [17, 587] }, { shape: [587, 33] }],
+    run: (a, b) => matmul(a, b, { computeDtype: 'bf16' }),
+    torch: 'bf16_product(a, b)',
+    tolerance: 5e-6,
+    kinks: true,
+  },
+  {
+    name: 'linear bf16',
+    inputs: [{ shape: [2, 29, 59] }, { shape: [37, 59] }, { shape: [37] }],
+    run: (x, w, b) => linear(x, w, b, { computeDtype: 'bf16' }),
+    torch: 'bf16_product(a, b.T) + c',
+    tolerance: 5e-6,
+    kinks: true,
+  },
+  {
+    name: 'linear bf16 of a slice',
+    inputs: [{ shape: [3, 11, 24] }, { shape: [9, 17] }, { shape: [9] }],
+    run: (x, w, b) => linear(slice(slice(x, 2, 3, 20), 1, 2, 9), w, b, { computeDtype: 'bf16' }),
+    torch: 'bf16_product(a[:, 2:9, 3:20], b.T) + c',
+    tolerance: 5e-6,
+    kinks: true,
+    composed: true,
+  },
+  {
+    name: 'linear bf16 gelu',
+    inputs: [{ shape: [7, 17] }, { shape: [33, 17] }, { shape: [33] }],
+    run: (x, w, b) => linear(x, w, b, { activation: 'gelu', computeDtype: 'bf16' }),
+    torch: "F.gelu(bf16_product(a, b.T) + c, approximate='tanh')",
+    // The gradient behind the activation is not the same to the last bit everywhere, and may round to a neighbour.
+    tolerance: 4e-3,
+    kinks: true,
   },
 ]
 
@@ -453,6 +517,7 @@ export const OPS: readonly OpCase[] = [
   ...reductions,
   ...layout,
   ...matrices,
+  ...bf16,
   ...index,
   ...norms,
   ...losses,

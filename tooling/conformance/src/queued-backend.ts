@@ -94,6 +94,7 @@ export function queuedBackend(inner: Backend): Backend {
     name: inner.name,
     description: `${inner.description}, queued`,
     dtypes: inner.dtypes,
+    computeDtypes: inner.computeDtypes,
     attentionKernels: [],
     alloc(bytes) {
       const buffer = new PendingBuffer(bytes)

@@ -45,6 +45,8 @@ const model = z
     mlp_ratio: z.number().positive().default(4),
     /** Share of labels replaced by the null class in training, which guidance needs. */
     label_dropout: z.number().min(0).max(1).default(0.1),
+    /** What the blocks' matrix products round their operands to; everything is stored and summed in f32. */
+    compute_dtype: z.enum(['f32', 'bf16']).default('f32'),
   })
   .refine(m => m.hidden % m.heads === 0, {
     error: issue => {

@@ -16,7 +16,7 @@ export interface ImageFormat {
 
 /** Throws a UserError when the patches do not tile the images. */
 export function buildModel(device: Device, key: RngKey, config: Config, format: ImageFormat): DiT {
-  const { patch, hidden, layers, heads, mlp_ratio, label_dropout } = config.model
+  const { patch, hidden, layers, heads, mlp_ratio, label_dropout, compute_dtype } = config.model
   if (format.size % patch !== 0) {
     throw new UserError(
       `model.patch is ${patch}, which does not divide the image size ${format.size}; choose model.patch or data.size to fit`,
@@ -32,5 +32,6 @@ export function buildModel(device: Device, key: RngKey, config: Config, format: 
     mlpRatio: mlp_ratio,
     numClasses: format.classes.length,
     classDropout: label_dropout,
+    computeDtype: compute_dtype,
   })
 }

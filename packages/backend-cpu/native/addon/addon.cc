@@ -1,11 +1,12 @@
-// The N-API module: `createDevice(threads, isa, memoryLimit, complete)`, `describe()` and `fmaPeak(threads, isa)`.
-// Whatever JavaScript passes, a call either does what it says or throws a JavaScript Error.
+// The N-API module: `createDevice(threads, isa, memoryLimit, complete)`, `describe()`, `fmaPeak(threads, isa)` and
+// `bf16Instruction(isa)`. Whatever JavaScript passes, a call either does what it says or throws a JavaScript Error.
 #include <node_api.h>
 
 #include <exception>
 #include <string>
 
 #include "../fma_peak.h"
+#include "../gemm/gemm.h"
 #include "../isa.h"
 #include "device_object.h"
 
@@ -86,6 +87,20 @@ napi_value describe(napi_env env, napi_callback_info) {
   return list;
 }
 
+// The instruction that bf16 products take on this machine with an instruction set's kernels; undefined where emulated.
+napi_value bf16_instruction_of(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value isa;
+  napi_get_cb_info(env, info, &count, &isa, nullptr, nullptr);
+  return throwing(env, [&]() -> napi_value {
+    const char* instruction = bf16_instruction(isa_argument(env, isa));
+    napi_value name;
+    napi_get_undefined(env, &name);
+    if (instruction) napi_create_string_utf8(env, instruction, NAPI_AUTO_LENGTH, &name);
+    return name;
+  });
+}
+
 }  // namespace
 
 }  // namespace ditkit
@@ -98,5 +113,7 @@ NAPI_MODULE_INIT() {
   napi_set_named_property(env, exports, "describe", function);
   napi_create_function(env, "fmaPeak", NAPI_AUTO_LENGTH, ditkit::fma_peak_of, nullptr, &function);
   napi_set_named_property(env, exports, "fmaPeak", function);
+  napi_create_function(env, "bf16Instruction", NAPI_AUTO_LENGTH, ditkit::bf16_instruction_of, nullptr, &function);
+  napi_set_named_property(env, exports, "bf16Instruction", function);
   return exports;
 }

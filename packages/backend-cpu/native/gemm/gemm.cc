@@ -325,6 +325,8 @@ void gemm(const GemmArgs& args, ThreadPool& pool, Isa isa, Workspace& workspace)
   Product(args, pool, isa, workspace).run(nullptr);
 }
 
+const char* bf16_instruction(Isa) { return nullptr; }
+
 size_t packed_b_floats(int64_t k, int64_t n, Isa isa, Compute) {
   const int64_t columns = kernels_for(isa).columns;
   return static_cast<size_t>(ceil_div(n, columns) * columns * k);

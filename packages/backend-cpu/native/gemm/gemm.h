@@ -49,6 +49,10 @@ struct GemmArgs {
 // number of threads. Throws std::bad_alloc before any work when scratch memory cannot be had.
 void gemm(const GemmArgs& args, ThreadPool& pool, Isa isa, Workspace& workspace);
 
+// The instruction that takes Compute::Bf16 on this machine with the kernels of `isa`, for people; null where it is
+// emulated.
+const char* bf16_instruction(Isa isa);
+
 // A right operand that many products share (a weight) can be packed once. The packed form belongs to (k, n, isa,
 // compute); args.compute of gemm_packed must be the one b was packed for.
 size_t packed_b_floats(int64_t k, int64_t n, Isa isa, Compute compute = Compute::F32);

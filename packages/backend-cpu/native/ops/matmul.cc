@@ -70,7 +70,7 @@ View sum_of(Decoder& in, const View& a, const View& b) {
 
 }  // namespace
 
-// a, b, out, bias?, activation, preActivation?, gate?, residual?, alpha, accumulate
+// a, b, out, bias?, activation, preActivation?, gate?, residual?, alpha, accumulate, compute
 void push_matmul(Decoder& in) {
   in.name("matmul");
   const View a = in.view("a", DType::F32);
@@ -83,6 +83,7 @@ void push_matmul(Decoder& in) {
   View residual = in.optional_view("residual", DType::F32);
   const double alpha = in.number();
   const bool accumulate = in.flag();
+  const Compute compute = static_cast<Compute>(in.integer(0, 1, "compute"));
   in.finish();
 
   in.require(a.rank >= 2 && b.rank >= 2 && out.rank >= 2, "operands must have rank 2 or more");
@@ -123,6 +124,7 @@ void push_matmul(Decoder& in) {
   args.act = activation;
   args.pre = pre.data ? pre.f32() : nullptr;
   args.residual = residual.data ? residual.f32() : nullptr;
+  args.compute = compute;
 
   Axes<3> batch = batch_axes(in, a, b, out);
   // A batch that b does not take part in is more rows: one large product instead of many small ones.

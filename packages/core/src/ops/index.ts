@@ -36,7 +36,7 @@ export {
   unsqueeze,
 } from './layout'
 export { crossEntropy, mseLoss } from './loss'
-export { type LinearOptions, linear, matmul } from './matmul'
+export { type LinearOptions, linear, type MatmulOptions, matmul } from './matmul'
 export { gatedResidual, modulatedLayerNorm } from './modulate'
 export { layerNorm, type NormOptions, rmsNorm } from './norm'
 export { dropout, normal, randomBits, uniform } from './random'

@@ -2,10 +2,12 @@
 
 import { record } from '../autograd/node'
 import type { Activation } from '../backend'
+import type { ComputeDType } from '../dtype'
 import { program } from '../program'
 import { internally } from '../scope'
 import { broadcastShapes, showShape } from '../shape'
 import { emptyTensor, type Tensor, viewOf } from '../tensor'
+import { checkComputeDType } from './compute-dtype'
 import { checkFloat, sharedDevice, sharedDType } from './operands'
 import { run } from './run-program'
 import { sumTo } from './sum-to'
@@ -21,37 +23,44 @@ export function transposed(x: Tensor): Tensor {
   return viewOf(x, swap(x.shape), swap(x.strides))
 }
 
-function product(a: Tensor, b: Tensor): Tensor {
+function product(a: Tensor, b: Tensor, computeDtype: ComputeDType): Tensor {
   const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
   const out = emptyTensor(a.device, [...batch, a.shape[a.rank - 2], b.shape[b.rank - 1]], a.dtype)
-  a.device.backend.matmul(a, b, out)
+  a.device.backend.matmul(a, b, out, { computeDtype })
   return out
 }
 
-/** a [..., M, K] · b [..., K, N] → [..., M, N]; batch axes broadcast. */
-export function matmul(a: Tensor, b: Tensor): Tensor {
+export interface MatmulOptions {
+  /** What both operands are rounded to, here and in the products of the gradients. Default 'f32': as they are. */
+  computeDtype?: ComputeDType
+}
+
+/** a [..., M, K] · b [..., K, N] → [..., M, N]; batch axes broadcast. Throws for a `computeDtype` that the device does not compute. */
+export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  const { computeDtype = 'f32' } = options
   sharedDevice('matmul', [a, b])
   sharedDType('matmul', [a, b])
   checkFloat('matmul', 'a', a)
+  checkComputeDType('matmul', a.device, computeDtype)
   if (a.rank < 2 || b.rank < 2 || a.shape[a.rank - 1] !== b.shape[b.rank - 2]) {
     throw new RangeError(
       `matmul: shapes ${showShape(a.shape)} and ${showShape(b.shape)} do not multiply (expected [..., M, K] and [..., K, N])`,
     )
   }
-  const out = product(a, b)
+  const out = product(a, b, computeDtype)
   const { shape: shapeA } = a
   const { shape: shapeB } = b
   record('matmul', [a, b], [out], [a, b], ([g], { saved, needs }) => {
     if (!g) return []
     return [
-      needs[0] ? sumTo(product(g, transposed(saved[1])), shapeA) : undefined,
-      needs[1] ? sumTo(product(transposed(saved[0]), g), shapeB) : undefined,
+      needs[0] ? sumTo(product(g, transposed(saved[1]), computeDtype), shapeA) : undefined,
+      needs[1] ? sumTo(product(transposed(saved[0]), g, computeDtype), shapeB) : undefined,
     ]
   })
   return out
 }
 
-export interface LinearOptions {
+export interface LinearOptions extends MatmulOptions {
   activation?: Activation
 }
 
@@ -78,7 +87,7 @@ function asMatrix(x: Tensor): Tensor {
 
 /**
  * activation(x · weightᵀ + bias): x [..., K], weight [N, K], bias [N] → [..., N], in one product with its epilogue, as
- * `torch.nn.functional.linear`. x may be a strided view.
+ * `torch.nn.functional.linear`. x may be a strided view. Throws for a `computeDtype` that the device does not compute.
  */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: LinearOptions = {}): Tensor {
   return internally(() => {
@@ -86,6 +95,8 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: Linear
     const device = sharedDevice('linear', inputs)
     const dtype = sharedDType('linear', inputs)
     checkFloat('linear', 'x', x)
+    const { activation = 'none', computeDtype = 'f32' } = options
+    checkComputeDType('linear', device, computeDtype)
     if (weight.rank !== 2)
       throw new RangeError(`linear: weight has shape ${showShape(weight.shape)} (expected [out, in])`)
     const [n, k] = weight.shape
@@ -97,7 +108,6 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: Linear
     if (bias && (bias.rank !== 1 || bias.shape[0] !== n)) {
       throw new RangeError(`linear: bias has shape ${showShape(bias.shape)} (expected [${n}])`)
     }
-    const activation = options.activation ?? 'none'
     const shape = [...x.shape.slice(0, -1), n]
     const out = emptyTensor(device, shape, dtype)
     const keepsPre = activation !== 'none' && inputs.some(input => input.requiresGrad)
@@ -105,20 +115,31 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: Linear
     const matrix = asMatrix(x)
     const flat = matrix.rank === 2
     const as2d = (t: Tensor) => (flat ? viewOf(t, [matrix.shape[0], n], [n, 1]) : t)
-    device.backend.matmul(matrix, transposed(weight), as2d(out), { bias, activation, preActivation: pre && as2d(pre) })
+    device.backend.matmul(matrix, transposed(weight), as2d(out), {
+      computeDtype,
+      bias,
+      activation,
+      preActivation: pre && as2d(pre),
+    })
 
     record('linear', inputs, [out], pre ? [x, weight, pre] : [x, weight], ([g], { saved, needs }) => {
       if (!g) return []
       const [sx, sw, sPre] = saved
       const dPre = activation === 'none' ? g : run(SLOPES[activation], [g, sPre])
-      return linearGradients(sx, sw, dPre, needs)
+      return linearGradients(sx, sw, dPre, needs, computeDtype)
     })
     return out
   })
 }
 
 /** Gradients of x, weight and bias from that of x · weightᵀ + bias. */
-function linearGradients(x: Tensor, weight: Tensor, g: Tensor, needs: readonly boolean[]): (Tensor | undefined)[] {
+function linearGradients(
+  x: Tensor,
+  weight: Tensor,
+  g: Tensor,
+  needs: readonly boolean[],
+  computeDtype: ComputeDType,
+): (Tensor | undefined)[] {
   const { backend } = g.device
   const [n, k] = weight.shape
   const gm = asMatrix(g)
@@ -127,12 +148,12 @@ function linearGradients(x: Tensor, weight: Tensor, g: Tensor, needs: readonly b
   if (needs[0]) {
     dx = emptyTensor(g.device, x.shape, g.dtype)
     const flat = gm.rank === 2
-    backend.matmul(gm, weight, flat ? viewOf(dx, [gm.shape[0], k], [k, 1]) : dx)
+    backend.matmul(gm, weight, flat ? viewOf(dx, [gm.shape[0], k], [k, 1]) : dx, { computeDtype })
   }
   let dWeight: Tensor | undefined
   if (needs[1]) {
-    if (gm.rank === 2 && xm.rank === 2) dWeight = product(transposed(gm), xm)
-    else dWeight = sumTo(product(transposed(g), x), [n, k])
+    if (gm.rank === 2 && xm.rank === 2) dWeight = product(transposed(gm), xm, computeDtype)
+    else dWeight = sumTo(product(transposed(g), x, computeDtype), [n, k])
   }
   return [dx, dWeight, needs[2] ? sumTo(g, [n]) : undefined]
 }

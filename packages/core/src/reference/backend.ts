@@ -36,6 +36,7 @@ class ReferenceBackend implements Backend {
   readonly name = 'reference'
   readonly description: string
   readonly dtypes: readonly DType[]
+  readonly computeDtypes = { bf16: {} }
   private readonly buffers = new ReferenceMemory()
   private readonly faults = new Faults()
 

@@ -1,12 +1,15 @@
 // Matrix products with what is done before the store, in float64 throughout.
 
 import type { Activation } from '../backend'
+import type { ComputeDType } from '../dtype'
 import { sizeOf } from '../shape'
+import { roundToBf16 } from './bf16'
 import { UNARY } from './functions'
 import { load, store, type View } from './view'
 
 /** `MatmulEpilogue` with its operands looked up. */
 export interface EpilogueViews {
+  computeDtype?: ComputeDType
   bias?: View
   activation?: Activation
   preActivation?: View
@@ -26,7 +29,7 @@ const ACTIVATIONS: Record<Activation, (x: number) => number> = {
 /** out = residual + gate · activation(alpha · a·b + bias), added to out when accumulating. */
 export function matmul(a: View, b: View, out: View, epilogue: EpilogueViews = {}): void {
   const { bias, activation = 'none', preActivation, gate, residual, alpha = 1, accumulate } = epilogue
-  let values = product(a, b, out).map(x => alpha * x)
+  let values = product(a, b, out, epilogue.computeDtype === 'bf16').map(x => alpha * x)
   const combine = (operand: View, f: (value: number, other: number) => number) => {
     const others = load(operand, out.shape)
     values = values.map((value, n) => f(value, others[n]))
@@ -40,13 +43,15 @@ export function matmul(a: View, b: View, out: View, epilogue: EpilogueViews = {}
   store(out, values)
 }
 
-/** a·b in row-major order of out's shape, batch axes broadcast. */
-function product(a: View, b: View, out: View): Float64Array {
+/** a·b in row-major order of out's shape, batch axes broadcast; of a and b rounded to bf16 where that is asked for. */
+function product(a: View, b: View, out: View, inBf16: boolean): Float64Array {
   const batch = out.shape.slice(0, -2)
   const [rows, columns] = out.shape.slice(-2)
   const inner = a.shape[a.shape.length - 1]
-  const left = load(a, [...batch, rows, inner])
-  const right = load(b, [...batch, inner, columns])
+  const operand = (view: View, shape: readonly number[]) =>
+    inBf16 ? load(view, shape).map(roundToBf16) : load(view, shape)
+  const left = operand(a, [...batch, rows, inner])
+  const right = operand(b, [...batch, inner, columns])
   const result = new Float64Array(sizeOf(out.shape))
   const matrices = sizeOf(batch)
   for (let matrix = 0; matrix < matrices; matrix++) {
