@@ -30,17 +30,22 @@ struct Backward {
   float* bias_copies;     // plan.bias_copies x bias_elements
   float* bias_sums;       // PerUnit: [sum batches, H, chunks, extent]
   int64_t bias_extent;    // PerUnit: queries, keys or 1
-  float* factor_query_sums;
+  float* factor_query_sums;  // [storage batches, factor_heads, tokens, R]
   float* factor_key_sums;
 
+  // Units of the same storage batch that each have a gradient of a factor: groups that share it, or heads.
+  int64_t factor_heads() const { return plan.groups.factors_shared ? plan.groups.groups : args.heads; }
+  int64_t factor_entry(const AttentionSample& s, int64_t index, int64_t tokens, int64_t begin) const {
+    return (s.storage_batch * factor_heads() + index) * tokens + begin;
+  }
   int64_t sum_batches() const {
     return bias_extent == 1 ? static_cast<int64_t>(samples.size()) : storage_batches;
   }
   int64_t bias_chunks() const { return args.bias.key == 0 ? plan.max_chunks : 1; }
 
-  void fill_job(BackwardJob& job, const AttentionSample& s, const BackwardUnit& u, const AttentionUnit& unit,
-                const BackwardTask& task) const;
-  void finish_queries(const BackwardUnit& u) const;
+  void fill_job(BackwardJob& job, const AttentionSample& s, const BackwardUnit& u, const BackwardTask& task) const;
+  void finish_queries(const BackwardUnit& u, int64_t h) const;
+  void finish_shared_queries(const BackwardUnit& u) const;
   void sum_bias() const;
   void sum_factor(const float* sums, const TokenView<float>& to, int64_t tokens) const;
 };
@@ -57,7 +62,7 @@ void add_operands(Soon& soon, const AttentionArgs& a, const AttentionGradient& g
 
 // What a job writes.
 void add_results(Soon& soon, const BackwardJob& job) {
-  const AttentionUnit& u = *job.unit;
+  const AttentionUnit& u = job.group.units[0];
   const int64_t keys = job.key_end - job.key_begin;
   add_soon(soon, job.dq, job.dq_step, u.queries, u.dim);
   add_soon(soon, job.dk ? job.dk + job.key_begin * job.dk_step : nullptr, job.dk_step, keys, u.dim);
@@ -68,39 +73,65 @@ float* token_at(const TokenView<float>& view, int64_t b, int64_t n, int64_t h) {
   return view.data ? view.at(b, n, h) : nullptr;
 }
 
-void Backward::fill_job(BackwardJob& job, const AttentionSample& s, const BackwardUnit& u, const AttentionUnit& unit,
+// to = scale * the sum over a unit's chunks, in order.
+void sum_chunks(float* to, const float* from, int64_t width, const BackwardUnit& u, float scale) {
+  for (int64_t d = 0; d < width; ++d) {
+    float total = from[d];
+    for (int64_t c = 1; c < u.chunks; ++c) total += from[c * u.dq_chunk_floats + d];
+    to[d] = scale * total;
+  }
+}
+
+void Backward::fill_job(BackwardJob& job, const AttentionSample& s, const BackwardUnit& u,
                         const BackwardTask& task) const {
-  const int64_t b = s.storage_batch, query = s.query_begin, key = s.key_begin, h = u.head;
-  job.unit = &unit;
+  const int64_t b = s.storage_batch, query = s.query_begin, key = s.key_begin, h = u.group * plan.groups.heads;
+  const int64_t factor = plan.groups.factors_shared ? u.group : h;
   job.key_chunk = u.chunk_keys;
   job.key_begin = task.chunk < 0 ? 0 : std::min(s.keys, task.chunk * u.chunk_keys);
   job.key_end = task.chunk < 0 ? s.keys : std::min(s.keys, job.key_begin + u.chunk_keys);
   job.out = gradient.out.at(b, query, h);
   job.out_step = gradient.out.token;
+  job.out_head_step = gradient.out.head;
   job.stats = gradient.stats + 2 * query_entry(args, s, h);
+  job.stats_head_step = 2 * args.queries;
   job.d_out = gradient.d_out.at(b, query, h);
   job.d_out_step = gradient.d_out.token;
+  job.d_out_head_step = gradient.d_out.head;
   job.dk = token_at(gradient.dk, b, key, h);
   job.dk_step = gradient.dk.token;
+  job.dk_head_step = gradient.dk.head;
   job.dv = token_at(gradient.dv, b, key, h);
   job.dv_step = gradient.dv.token;
+  job.dv_head_step = gradient.dv.head;
   if (u.dq_partial >= 0) {
-    job.dq_partial = dq_partials + u.dq_partial + std::max<int64_t>(0, task.chunk) * s.queries * (args.dim + args.rank);
+    job.dq_partial = dq_partials + u.dq_partial + std::max<int64_t>(0, task.chunk) * u.dq_chunk_floats;
   } else {
     job.dq = token_at(gradient.dq, b, query, h);
     job.dq_step = gradient.dq.token;
-    job.d_factor_query = factor_query_sums ? factor_query_sums + query_entry(args, s, h) * args.rank
-                                           : token_at(gradient.d_factor_query, b, query, h);
-    job.d_factor_query_step = factor_query_sums ? args.rank : gradient.d_factor_query.token;
+    job.dq_head_step = gradient.dq.head;
+    job.d_factor_query = token_at(gradient.d_factor_query, b, query, h);
+    job.d_factor_query_step = gradient.d_factor_query.token;
+    job.d_factor_query_head_step = gradient.d_factor_query.head;
+    if (factor_query_sums) {
+      job.d_factor_query = factor_query_sums + factor_entry(s, factor, args.queries, query) * args.rank;
+      job.d_factor_query_step = args.rank;
+      job.d_factor_query_head_step = args.queries * args.rank;
+    }
   }
-  job.d_factor_key = factor_key_sums ? factor_key_sums + key_entry(args, s, h) * args.rank
-                                     : token_at(gradient.d_factor_key, b, key, h);
-  job.d_factor_key_step = factor_key_sums ? args.rank : gradient.d_factor_key.token;
+  job.d_factor_key = token_at(gradient.d_factor_key, b, key, h);
+  job.d_factor_key_step = gradient.d_factor_key.token;
+  job.d_factor_key_head_step = gradient.d_factor_key.head;
+  if (factor_key_sums) {
+    job.d_factor_key = factor_key_sums + factor_entry(s, factor, args.keys, key) * args.rank;
+    job.d_factor_key_step = args.rank;
+    job.d_factor_key_head_step = args.keys * args.rank;
+  }
   if (plan.bias == BiasGradient::InPlace) {
     float* copy = bias_copies ? bias_copies + task.bias_copy * gradient.bias_elements : gradient.d_bias;
     job.d_bias = copy + b * args.bias.batch + h * args.bias.head + query * args.bias.query + key * args.bias.key;
     job.d_bias_query_step = args.bias.query;
     job.d_bias_key_step = args.bias.key;
+    job.d_bias_head_step = args.bias.head;
   } else if (plan.bias == BiasGradient::PerUnit) {
     const int64_t batch = bias_extent == 1 ? u.sample : b;
     const int64_t chunk = bias_chunks() > 1 ? std::max<int64_t>(0, task.chunk) : 0;
@@ -109,29 +140,39 @@ void Backward::fill_job(BackwardJob& job, const AttentionSample& s, const Backwa
     if (args.bias.key != 0) job.d_bias += key;
     job.d_bias_query_step = args.bias.query != 0;
     job.d_bias_key_step = args.bias.key != 0;
+    job.d_bias_head_step = bias_chunks() * bias_extent;
   }
 }
 
-// dq = scale * the sum over chunks, in order; the columns behind it are the query factor's gradient.
-void Backward::finish_queries(const BackwardUnit& u) const {
+// dq = scale * the sum over chunks, in order, of one head of a group; the columns behind it are its query factor's.
+void Backward::finish_queries(const BackwardUnit& u, int64_t h) const {
   const AttentionSample& s = samples[u.sample];
-  const int64_t width = args.dim + args.rank, step = s.queries * width;
+  const int64_t head = u.group * plan.groups.heads + h;
+  if (head >= args.heads) return;
+  const int64_t rank = plan.groups.factors_shared ? 0 : args.rank, width = args.dim + rank;
   for (int64_t i = 0; i < s.queries; ++i) {
-    const float* from = dq_partials + u.dq_partial + i * width;
-    auto sum = [&](int64_t d) {
-      if (u.chunks == 1) return from[d];
-      float total = 0;
-      for (int64_t c = 0; c < u.chunks; ++c) total += from[c * step + d];
-      return total;
-    };
+    const float* from = dq_partials + u.dq_partial + (h * s.queries + i) * width;
     if (gradient.dq.data) {
-      float* dq = gradient.dq.at(s.storage_batch, s.query_begin + i, u.head);
-      for (int64_t d = 0; d < args.dim; ++d) dq[d] = args.scale * sum(d);
+      float* dq = gradient.dq.at(s.storage_batch, s.query_begin + i, head);
+      sum_chunks(dq, from, args.dim, u, args.scale);
     }
-    float* factor = factor_query_sums ? factor_query_sums + (query_entry(args, s, u.head) + i) * args.rank
-                                      : token_at(gradient.d_factor_query, s.storage_batch, s.query_begin + i, u.head);
-    if (!factor) continue;
-    for (int64_t r = 0; r < args.rank; ++r) factor[r] = sum(args.dim + r);
+    float* factor = factor_query_sums
+                        ? factor_query_sums + factor_entry(s, head, args.queries, s.query_begin + i) * rank
+                        : token_at(gradient.d_factor_query, s.storage_batch, s.query_begin + i, head);
+    if (factor && rank) sum_chunks(factor, from + args.dim, rank, u, 1.0f);
+  }
+}
+
+// The same for the query factor that a group shares.
+void Backward::finish_shared_queries(const BackwardUnit& u) const {
+  const AttentionSample& s = samples[u.sample];
+  const int64_t heads = std::min(plan.groups.heads, args.heads - u.group * plan.groups.heads);
+  const float* from = dq_partials + u.dq_partial + heads * s.queries * args.dim;
+  for (int64_t i = 0; i < s.queries; ++i) {
+    float* factor = factor_query_sums
+                        ? factor_query_sums + factor_entry(s, u.group, args.queries, s.query_begin + i) * args.rank
+                        : token_at(gradient.d_factor_query, s.storage_batch, s.query_begin + i, 0);
+    sum_chunks(factor, from + i * args.rank, args.rank, u, 1.0f);
   }
 }
 
@@ -166,7 +207,7 @@ void Backward::sum_bias() const {
   });
 }
 
-// A factor [B|1, tokens, H|1, R] from per-unit sums [storage batches, H, tokens, R].
+// A factor [B|1, tokens, H|1, R] from sums [storage batches, factor_heads, tokens, R].
 void Backward::sum_factor(const float* sums, const TokenView<float>& to, int64_t tokens) const {
   const int64_t batches = to.batch != 0 ? storage_batches : 1, heads = to.head != 0 ? args.heads : 1;
   pool.run(batches * tokens, [&](int64_t index, int) {
@@ -176,8 +217,8 @@ void Backward::sum_factor(const float* sums, const TokenView<float>& to, int64_t
       for (int64_t r = 0; r < args.rank; ++r) {
         float total = 0;
         for (int64_t from_b = batches > 1 ? b : 0; from_b < (batches > 1 ? b + 1 : storage_batches); ++from_b) {
-          for (int64_t from_h = heads > 1 ? h : 0; from_h < (heads > 1 ? h + 1 : args.heads); ++from_h) {
-            total += sums[((from_b * args.heads + from_h) * tokens + n) * args.rank + r];
+          for (int64_t from_h = heads > 1 ? h : 0; from_h < (heads > 1 ? h + 1 : factor_heads()); ++from_h) {
+            total += sums[((from_b * factor_heads() + from_h) * tokens + n) * args.rank + r];
           }
         }
         out[r] = total;
@@ -207,13 +248,13 @@ void attention_backward(const AttentionArgs& args, const AttentionGradient& grad
   auto reserve = [&](int64_t count) { return std::exchange(floats, floats + divide_up(count, 16) * 16); };
   const bool per_unit = plan.bias == BiasGradient::PerUnit, copies = plan.bias_copies > 1;
   const int64_t bias_sum_floats = per_unit ? run.sum_batches() * args.heads * run.bias_chunks() * run.bias_extent : 0;
-  const bool query_shared = is_shared(gradient.d_factor_query, batches, args.heads);
-  const bool key_shared = is_shared(gradient.d_factor_key, batches, args.heads);
+  const bool query_shared = is_shared(gradient.d_factor_query, batches, run.factor_heads());
+  const bool key_shared = is_shared(gradient.d_factor_key, batches, run.factor_heads());
   const int64_t dq_at = reserve(plan.dq_partial_floats);
   const int64_t copies_at = reserve(copies ? plan.bias_copies * gradient.bias_elements : 0);
   const int64_t sums_at = reserve(bias_sum_floats);
-  const int64_t query_at = reserve(query_shared ? batches * args.heads * args.queries * args.rank : 0);
-  const int64_t key_at = reserve(key_shared ? batches * args.heads * args.keys * args.rank : 0);
+  const int64_t query_at = reserve(query_shared ? batches * run.factor_heads() * args.queries * args.rank : 0);
+  const int64_t key_at = reserve(key_shared ? batches * run.factor_heads() * args.keys * args.rank : 0);
   float* partials = workspace.get(4, floats);
   run.dq_partials = partials + dq_at;
   if (copies) run.bias_copies = partials + copies_at;
@@ -221,7 +262,7 @@ void attention_backward(const AttentionArgs& args, const AttentionGradient& grad
   if (query_shared) run.factor_query_sums = partials + query_at;
   if (key_shared) run.factor_key_sums = partials + key_at;
 
-  const size_t scratch = kernels.backward_scratch(args.dim, args.value_dim, args.rank, plan.most_queries);
+  const size_t scratch = kernels.backward_scratch(scratch_shape(args, plan.groups, plan.most_queries));
   float* scratches = workspace.get(3, scratch * pool.threads());
   if (gradient.d_bias) {
     float* sums = per_unit ? run.bias_sums : copies ? run.bias_copies : gradient.d_bias;
@@ -231,7 +272,7 @@ void attention_backward(const AttentionArgs& args, const AttentionGradient& grad
       std::memset(sums + begin, 0, sizeof(float) * std::min(kElementsPerTask, count - begin));
     });
   }
-  const bool fetches = worth_fetching(args);
+  const bool fetches = plan.groups.heads == 1 && worth_fetching(args);
   const int64_t tasks = static_cast<int64_t>(plan.tasks.size());
   pool.run(tasks, [&](int64_t index, int thread) {
     const BackwardTask& task = plan.tasks[index];
@@ -243,20 +284,27 @@ void attention_backward(const AttentionArgs& args, const AttentionGradient& grad
       const BackwardUnit& u = plan.order[i];
       const AttentionSample& s = samples[u.sample];
       if (task.chunk >= u.chunks) continue;
-      const AttentionUnit unit = attention_unit(args, s, u.head);
+      AttentionUnit heads[kMostGroupHeads];
       BackwardJob job = {};
-      run.fill_job(job, s, u, unit, task);
+      job.group = head_group(args, plan.groups, s, u.group, heads);
+      run.fill_job(job, s, u, task);
       if (fetches) add_results(job.soon, job);
       const int64_t next = i + 1 < end ? i + 1 : after;
       if (fetches && next >= 0) {
         const BackwardUnit& n = plan.order[next];
-        add_operands(job.soon, args, gradient, samples[n.sample], n.head);
+        add_operands(job.soon, args, gradient, samples[n.sample], n.group);
       }
       kernels.backward(job, scratches + thread * scratch);
     }
   });
   if (plan.dq_partial_floats > 0) {
-    pool.run(static_cast<int64_t>(plan.order.size()), [&](int64_t index, int) { run.finish_queries(plan.order[index]); });
+    const int64_t heads = plan.groups.heads;
+    pool.run(static_cast<int64_t>(plan.order.size()) * heads, [&](int64_t index, int) {
+      const BackwardUnit& u = plan.order[index / heads];
+      run.finish_queries(u, index % heads);
+      const bool shared = plan.groups.factors_shared && gradient.d_factor_query.data;
+      if (shared && index % heads == 0) run.finish_shared_queries(u);
+    });
   }
   if (gradient.d_bias) run.sum_bias();
   if (run.factor_query_sums) run.sum_factor(run.factor_query_sums, gradient.d_factor_query, args.queries);

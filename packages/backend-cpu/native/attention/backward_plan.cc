@@ -22,9 +22,9 @@ int64_t chunk_keys(const AttentionSample& s) {
 }
 
 // Units with equal numbers add to the same elements of the bias' gradient.
-int64_t bias_group(const AttentionArgs& args, int64_t sample, int64_t head) {
+int64_t bias_sharers(const AttentionArgs& args, const HeadGroups& groups, int64_t sample, int64_t group) {
   const int64_t sample_part = args.query_offsets || args.bias.batch != 0 ? sample : 0;
-  return sample_part * args.heads + (args.bias.head != 0 ? head : 0);
+  return sample_part * groups.groups + (args.bias.head != 0 ? group : 0);
 }
 
 }  // namespace
@@ -32,6 +32,7 @@ int64_t bias_group(const AttentionArgs& args, int64_t sample, int64_t head) {
 BackwardPlan plan_backward(const AttentionArgs& args, const AttentionGradient& gradient,
                            const std::vector<AttentionSample>& samples) {
   BackwardPlan plan;
+  plan.groups = head_groups(args);
   if (gradient.d_bias) {
     plan.bias = args.bias.query != 0 && args.bias.key != 0 ? BiasGradient::InPlace : BiasGradient::PerUnit;
   }
@@ -40,11 +41,15 @@ BackwardPlan plan_backward(const AttentionArgs& args, const AttentionGradient& g
     const int64_t chunks = std::max<int64_t>(1, divide_up(samples[i].keys, keys));
     plan.max_chunks = std::max(plan.max_chunks, chunks);
     plan.most_queries = std::max(plan.most_queries, samples[i].queries);
-    for (int64_t h = 0; h < args.heads; ++h) plan.order.push_back({static_cast<int64_t>(i), h, keys, chunks, -1});
+    const int64_t width = plan.groups.heads * (args.dim + args.rank);  // at least that of BackwardJob::dq_partial
+    for (int64_t g = 0; g < plan.groups.groups; ++g) {
+      plan.order.push_back({static_cast<int64_t>(i), g, keys, chunks, -1, samples[i].queries * width});
+    }
   }
   const int64_t units = static_cast<int64_t>(plan.order.size());
   auto group = [&](const BackwardUnit& u) {
-    return plan.bias == BiasGradient::InPlace ? bias_group(args, u.sample, u.head) : u.sample * args.heads + u.head;
+    return plan.bias == BiasGradient::InPlace ? bias_sharers(args, plan.groups, u.sample, u.group)
+                                              : u.sample * plan.groups.groups + u.group;
   };
   std::stable_sort(plan.order.begin(), plan.order.end(),
                    [&](const BackwardUnit& a, const BackwardUnit& b) { return group(a) < group(b); });
@@ -64,7 +69,7 @@ BackwardPlan plan_backward(const AttentionArgs& args, const AttentionGradient& g
   if (plan.chunks_apart && queries_wanted) {
     for (BackwardUnit& u : plan.order) {
       u.dq_partial = plan.dq_partial_floats;
-      plan.dq_partial_floats += u.chunks * samples[u.sample].queries * (args.dim + args.rank);
+      plan.dq_partial_floats += u.chunks * u.dq_chunk_floats;
     }
   }
   for (int64_t g = 0; g < groups; ++g) {

@@ -20,7 +20,7 @@ enum class BiasGradient {
   PerUnit,
 };
 
-// A run of units (samples x heads, or a part of those that share a bias), over all chunks of keys or one of them.
+// A run of units (samples x groups of heads, or a part of those that share a bias), over all chunks of keys or one of them.
 struct BackwardTask {
   int64_t first_unit, unit_count;  // into BackwardPlan::order
   int64_t chunk;                   // -1 = all
@@ -28,12 +28,14 @@ struct BackwardTask {
 };
 
 struct BackwardUnit {
-  int64_t sample, head;
+  int64_t sample, group;  // of heads
   int64_t chunk_keys, chunks;
-  int64_t dq_partial;  // chunks x [queries, dim + rank] floats start here; -1 = none
+  int64_t dq_partial;  // per chunk a block of floats, as BackwardJob has it, starts here; -1 = none
+  int64_t dq_chunk_floats;
 };
 
 struct BackwardPlan {
+  HeadGroups groups;
   BiasGradient bias = BiasGradient::None;
   std::vector<BackwardUnit> order;  // units that share a bias lie together
   std::vector<BackwardTask> tasks;

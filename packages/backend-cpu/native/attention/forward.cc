@@ -9,43 +9,48 @@
 namespace ditkit {
 namespace {
 
-constexpr int64_t kMaxRows = 288;   // per run: packed keys are reused by that many rows
+constexpr int64_t kMaxRows = 1024;  // per run: packed keys are reused by that many rows
 constexpr int64_t kMinRows = 48;    // per run, where there are few units
 constexpr int64_t kManyTasks = 32;  // enough to keep a large machine busy
 // Few queries over many keys: keys are cut into ranges. A function of the sample's shape, never of the batch.
 constexpr int64_t kFewRows = 48;
 constexpr int64_t kRangeKeys = 512;
+constexpr int64_t kManyKeys = 8192;                      // from here on with more queries, too
 constexpr int64_t kMaxRanges = 16;
-constexpr int64_t kWorkPerTask = int64_t{1} << 20;  // multiply-adds; smaller ones share a claim on the pool
+constexpr int64_t kMaxPartialFloats = int64_t{4} << 20;  // of a sample
+constexpr int64_t kWorkPerTask = int64_t{1} << 20;       // multiply-adds; smaller ones share a claim on the pool
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-int64_t key_ranges(const AttentionSample& s) {
-  if (s.queries > kFewRows || s.keys < 2 * kRangeKeys) return 1;
-  return std::min(kMaxRanges, s.keys / kRangeKeys);
+int64_t key_ranges(const AttentionArgs& args, const AttentionSample& s) {
+  if (s.keys < (s.queries > kFewRows ? std::max(kManyKeys, 4 * s.queries) : 2 * kRangeKeys)) return 1;
+  const int64_t floats = args.heads * s.queries * (args.value_dim + 2);
+  return std::max<int64_t>(1, std::min({kMaxRanges, s.keys / kRangeKeys, kMaxPartialFloats / std::max<int64_t>(1, floats)}));
 }
 
 struct Task {
   const AttentionSample* sample;
-  int64_t head, row_begin, row_end;
+  int64_t group, row_begin, row_end;
   int64_t ranges, range;
-  int64_t partial;  // where its partial sums lie, those of the next range right behind; -1 = finishes its rows
+  int64_t partial;  // where its partial sums lie; -1 = finishes its rows
+  int64_t partial_step;  // to those of the next range
 };
 
-// Partial results of all ranges of one run of rows, added up in order of the ranges.
-void merge(const AttentionArgs& args, const AttentionResult& result, const Task& task, const float* partials) {
+// Partial results of all ranges of one run of rows of one head, added up in order of the ranges. `h` counts the group's.
+void merge(const AttentionArgs& args, const AttentionResult& result, const Task& task, int64_t head, int64_t h,
+           const float* partials) {
   const int64_t rows = task.row_end - task.row_begin;
-  const int64_t step = rows * (args.value_dim + 2);
+  const int64_t step = task.partial_step;
   const AttentionSample& s = *task.sample;
+  const float* first = partials + task.partial + h * rows * (args.value_dim + 2);
   for (int64_t i = 0; i < rows; ++i) {
-    const float* first = partials + task.partial;
     const float* maxima = first + rows * args.value_dim + i;
     const float* totals = maxima + rows;
     float maximum = -INFINITY;
     for (int64_t r = 0; r < task.ranges; ++r) {
       if (totals[r * step] != 0 && !(maxima[r * step] <= maximum)) maximum = maxima[r * step];
     }
-    float* out = result.out.at(s.storage_batch, s.query_begin + task.row_begin + i, task.head);
+    float* out = result.out.at(s.storage_batch, s.query_begin + task.row_begin + i, head);
     std::fill(out, out + args.value_dim, 0.0f);
     float total = 0;
     for (int64_t r = 0; r < task.ranges; ++r) {
@@ -59,19 +64,19 @@ void merge(const AttentionArgs& args, const AttentionResult& result, const Task&
       for (int64_t d = 0; d < args.value_dim; ++d) out[d] /= total;
     }
     if (result.stats) {
-      float* pair = result.stats + 2 * (query_entry(args, s, task.head) + task.row_begin + i);
+      float* pair = result.stats + 2 * (query_entry(args, s, head) + task.row_begin + i);
       pair[0] = total != 0 ? maximum : 0;
       pair[1] = total;
     }
   }
 }
 
-void add_operands(Soon& soon, const AttentionArgs& args, const Task& task) {
+void add_operands(Soon& soon, const AttentionArgs& args, const Task& task, int64_t head) {
   const AttentionSample& s = *task.sample;
   const int64_t rows = task.row_end - task.row_begin;
-  add_soon(soon, args.q.at(s.storage_batch, s.query_begin + task.row_begin, task.head), args.q.token, rows, args.dim);
-  add_soon(soon, args.k.at(s.storage_batch, s.key_begin, task.head), args.k.token, s.live_keys, args.dim);
-  add_soon(soon, args.v.at(s.storage_batch, s.key_begin, task.head), args.v.token, s.live_keys, args.value_dim);
+  add_soon(soon, args.q.at(s.storage_batch, s.query_begin + task.row_begin, head), args.q.token, rows, args.dim);
+  add_soon(soon, args.k.at(s.storage_batch, s.key_begin, head), args.k.token, s.live_keys, args.dim);
+  add_soon(soon, args.v.at(s.storage_batch, s.key_begin, head), args.v.token, s.live_keys, args.value_dim);
 }
 
 }  // namespace
@@ -80,74 +85,80 @@ void attention_forward(const AttentionArgs& args, const AttentionResult& result,
                        Workspace& workspace) {
   const AttentionKernels& kernels = attention_kernels(isa);
   const std::vector<AttentionSample> samples = attention_samples(args);
-  const int64_t units = static_cast<int64_t>(samples.size()) * args.heads;
+  const HeadGroups groups = head_groups(args);
+  const int64_t units = static_cast<int64_t>(samples.size()) * groups.groups;
   if (units == 0) return;
   std::vector<Task> tasks;
   int64_t partial_floats = 0, most_rows = 0;
   for (const AttentionSample& s : samples) {
     if (s.queries == 0) continue;
-    const int64_t ranges = key_ranges(s);
+    const int64_t ranges = key_ranges(args, s);
     // How rows are cut changes no result, so it may look at the whole batch.
     int64_t runs = divide_up(s.queries, kMaxRows);
-    if (units * runs < kManyTasks) {
-      runs = std::max(runs, std::min(divide_up(kManyTasks, units), divide_up(s.queries, kMinRows)));
+    if (units * runs * ranges < kManyTasks) {
+      runs = std::max(runs, std::min(divide_up(kManyTasks, units * ranges), divide_up(s.queries, kMinRows)));
     }
     const int64_t rows = divide_up(s.queries, runs);
     most_rows = std::max(most_rows, rows);
     for (int64_t row = 0; row < s.queries; row += rows) {
       const int64_t row_end = std::min(row + rows, s.queries);
+      const int64_t size = groups.heads * (row_end - row) * (args.value_dim + 2);
       for (int64_t range = 0; range < ranges; ++range) {
-        // Heads innermost: those that share a bias then read it at about the same time.
-        for (int64_t h = 0; h < args.heads; ++h) {
-          const int64_t size = (row_end - row) * (args.value_dim + 2);
-          const int64_t partial = partial_floats + (h * ranges + range) * size;
-          tasks.push_back({&s, h, row, row_end, ranges, range, ranges > 1 ? partial : -1});
+        for (int64_t g = 0; g < groups.groups; ++g) {
+          const int64_t partial = partial_floats + (g * ranges + range) * size;
+          tasks.push_back({&s, g, row, row_end, ranges, range, ranges > 1 ? partial : -1, size});
         }
       }
-      if (ranges > 1) partial_floats += args.heads * ranges * (row_end - row) * (args.value_dim + 2);
+      if (ranges > 1) partial_floats += groups.groups * ranges * size;
     }
   }
-  const size_t scratch = kernels.forward_scratch(args.dim, args.value_dim, args.rank, most_rows);
+  const size_t scratch = kernels.forward_scratch(scratch_shape(args, groups, most_rows));
   float* scratches = workspace.get(3, scratch * pool.threads());
   float* partials = workspace.get(4, partial_floats);
   const int64_t count = static_cast<int64_t>(tasks.size());
-  const int64_t work = std::max<int64_t>(1, most_rows * args.keys * (args.dim + args.value_dim + args.rank));
+  const int64_t work =
+      std::max<int64_t>(1, groups.heads * most_rows * args.keys * (args.dim + args.value_dim + args.rank));
   const int64_t grain = std::max<int64_t>(1, std::min(kWorkPerTask / work, divide_up(count, 4 * pool.threads())));
-  const bool fetches = worth_fetching(args);
+  const bool fetches = groups.heads == 1 && worth_fetching(args);
   auto run = [&](int64_t claim, int thread) {
     const int64_t end = std::min(count, (claim + 1) * grain);
     for (int64_t t = claim * grain; t < end; ++t) {
       const Task& task = tasks[t];
       const AttentionSample& s = *task.sample;
-      const AttentionUnit unit = attention_unit(args, s, task.head);
+      const int64_t head = task.group * groups.heads;
+      AttentionUnit heads[kMostGroupHeads];
       const int64_t range_keys = divide_up(divide_up(s.keys, task.ranges), kKeyBlock) * kKeyBlock;
       ForwardJob job;
+      job.group = head_group(args, groups, s, task.group, heads);
       job.soon.count = 0;
-      job.unit = &unit;
       job.row_begin = task.row_begin;
       job.row_end = task.row_end;
       job.key_begin = std::min(s.keys, task.range * range_keys);
       job.key_end = std::min(s.keys, job.key_begin + range_keys);
-      job.out = result.out.at(s.storage_batch, s.query_begin, task.head);
+      job.out = result.out.at(s.storage_batch, s.query_begin, head);
       job.out_step = result.out.token;
-      job.stats = result.stats ? result.stats + 2 * query_entry(args, s, task.head) : nullptr;
+      job.out_head_step = result.out.head;
+      job.stats = result.stats ? result.stats + 2 * query_entry(args, s, head) : nullptr;
+      job.stats_head_step = 2 * args.queries;
       job.partial = task.partial >= 0 ? partials + task.partial : nullptr;
       if (fetches) {
         add_soon(job.soon, job.out + job.row_begin * job.out_step, job.out_step, job.row_end - job.row_begin,
                  args.value_dim);
         // What this thread will most likely do next; a wrong guess costs little.
         const int64_t next = t + 1 < end ? t + 1 : (claim + pool.threads()) * grain;
-        if (next < count) add_operands(job.soon, args, tasks[next]);
+        if (next < count) add_operands(job.soon, args, tasks[next], tasks[next].group);
       }
       kernels.forward(job, scratches + thread * scratch);
     }
   };
   pool.run(divide_up(count, grain), run);
   if (partial_floats == 0) return;
-  auto merge_task = [&](int64_t index, int) {
-    if (tasks[index].ranges > 1 && tasks[index].range == 0) merge(args, result, tasks[index], partials);
+  auto merge_head = [&](int64_t index, int) {
+    const Task& task = tasks[index / groups.heads];
+    const int64_t h = index % groups.heads, head = task.group * groups.heads + h;
+    if (task.ranges > 1 && task.range == 0 && head < args.heads) merge(args, result, task, head, h, partials);
   };
-  pool.run(count, merge_task);
+  pool.run(count * groups.heads, merge_head);
 }
 
 }  // namespace ditkit

@@ -41,43 +41,68 @@ struct Soon {
   int count;
 };
 
+// A factored bias that all heads of a group share: its tile is computed once and added to the scores of each.
+struct SharedFactors {
+  int64_t rank;  // 0 = none
+  const float *query, *key;
+  int64_t query_step, key_step;
+};
+
+// Heads of one sample that run in lockstep: what they share, a bias above all, is read once for all of them. Units and
+// head steps are those of consecutive heads.
+constexpr int64_t kMostGroupHeads = 8;
+struct HeadGroup {
+  const AttentionUnit* units;
+  int64_t heads;
+  SharedFactors factors;
+};
+
 // Query rows [row_begin, row_end) over the keys [key_begin, key_end), a multiple of kKeyBlock apart from the sample's
 // first key. Either finishes rows (out, stats), or leaves partial sums for a merge of key ranges.
 struct ForwardJob {
-  const AttentionUnit* unit;
+  HeadGroup group;
   int64_t row_begin, row_end, key_begin, key_end;
   float* out;  // at the sample's first row
-  int64_t out_step;
-  float* stats;    // pairs, at the sample's first row; or null
-  float* partial;  // or null; rows x value_dim sums, then rows maxima, then rows sums
+  int64_t out_step, out_head_step;
+  float* stats;  // pairs, at the sample's first row; or null
+  int64_t stats_head_step;
+  float* partial;  // or null; per head rows x value_dim sums, then rows maxima, then rows sums
   Soon soon;
 };
 
-// All query rows of a unit over the keys [key_begin, key_end), in chunks of `key_chunk` (a multiple of kKeyBlock). The
+// All query rows of a group over the keys [key_begin, key_end), in chunks of `key_chunk` (a multiple of kKeyBlock). The
 // query gradient is summed per chunk and then over chunks, so it does not depend on which job runs which chunk.
 struct BackwardJob {
-  const AttentionUnit* unit;
+  HeadGroup group;
   int64_t key_begin, key_end, key_chunk;
   const float* out;
-  int64_t out_step;
+  int64_t out_step, out_head_step;
   const float* stats;
+  int64_t stats_head_step;
   const float* d_out;
-  int64_t d_out_step;
-  // Null = not wanted. At the sample's first token.
+  int64_t d_out_step, d_out_head_step;
+  // Null = not wanted. At the sample's first token. Those of shared factors have no head step.
   float *dq, *dk, *dv, *d_factor_query, *d_factor_key;
   int64_t dq_step, dk_step, dv_step, d_factor_query_step, d_factor_key_step;
-  // When set, receives the unscaled sum over the job's keys, [rows][dim + rank], instead of dq and d_factor_query.
+  int64_t dq_head_step, dk_head_step, dv_head_step, d_factor_query_head_step, d_factor_key_head_step;
+  // When set, receives the unscaled sums over the job's keys: per head [rows][dim + rank], then those of shared factors
+  // [rows][shared rank], instead of dq and d_factor_query.
   float* dq_partial;
-  // Added to: at the sample's first row and key. Null = not wanted.
+  // Added to: at the sample's first row and key. Null = not wanted. A head step of 0 = the sum over the group's heads.
   float* d_bias;
-  int64_t d_bias_query_step, d_bias_key_step;
+  int64_t d_bias_query_step, d_bias_key_step, d_bias_head_step;
   Soon soon;
+};
+
+// What scratch depends on.
+struct ScratchShape {
+  int64_t heads, dim, value_dim, rank, shared_rank, rows;  // of a group and a job
 };
 
 struct AttentionKernels {
-  size_t (*forward_scratch)(int64_t dim, int64_t value_dim, int64_t rank, int64_t rows);  // floats per thread
+  size_t (*forward_scratch)(const ScratchShape& shape);  // floats per thread
   void (*forward)(const ForwardJob& job, float* scratch);
-  size_t (*backward_scratch)(int64_t dim, int64_t value_dim, int64_t rank, int64_t rows);
+  size_t (*backward_scratch)(const ScratchShape& shape);
   void (*backward)(const BackwardJob& job, float* scratch);
 };
 

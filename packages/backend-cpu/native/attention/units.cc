@@ -21,33 +21,6 @@ const T* at(const PairView<const T>& view, const AttentionSample& s, int64_t hea
          s.key_begin * view.key;
 }
 
-}  // namespace
-
-std::vector<AttentionSample> attention_samples(const AttentionArgs& args) {
-  std::vector<AttentionSample> samples;
-  samples.reserve(args.batch + 1);
-  if (!args.query_offsets) {
-    for (int64_t b = 0; b < args.batch; ++b) {
-      samples.push_back({b, 0, 0, args.queries, args.keys, live(args.query_lengths, b, args.queries),
-                         live(args.key_lengths, b, args.keys), b});
-    }
-    return samples;
-  }
-  int64_t query = 0, key = 0;
-  for (int64_t b = 0; b < args.batch; ++b) {
-    const int64_t query_end = std::clamp<int64_t>(args.query_offsets[b + 1], query, args.queries);
-    const int64_t key_end = std::clamp<int64_t>(args.key_offsets[b + 1], key, args.keys);
-    samples.push_back({0, query, key, query_end - query, key_end - key,
-                       live(args.query_lengths, b, query_end - query), live(args.key_lengths, b, key_end - key), b});
-    query = query_end;
-    key = key_end;
-  }
-  if (query < args.queries || key < args.keys) {
-    samples.push_back({0, query, key, args.queries - query, args.keys - key, 0, 0, args.batch});
-  }
-  return samples;
-}
-
 AttentionUnit attention_unit(const AttentionArgs& a, const AttentionSample& s, int64_t head) {
   AttentionUnit u = {};
   u.dim = a.dim;
@@ -87,6 +60,70 @@ AttentionUnit attention_unit(const AttentionArgs& a, const AttentionSample& s, i
   u.sample = static_cast<uint32_t>(s.index);
   u.head = static_cast<uint32_t>(head);
   return u;
+}
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Packed keys and values of a group's key block: together they should leave room in L2.
+constexpr int64_t kGroupFloats = int64_t{256} << 10;
+
+}  // namespace
+
+std::vector<AttentionSample> attention_samples(const AttentionArgs& args) {
+  std::vector<AttentionSample> samples;
+  samples.reserve(args.batch + 1);
+  if (!args.query_offsets) {
+    for (int64_t b = 0; b < args.batch; ++b) {
+      samples.push_back({b, 0, 0, args.queries, args.keys, live(args.query_lengths, b, args.queries),
+                         live(args.key_lengths, b, args.keys), b});
+    }
+    return samples;
+  }
+  int64_t query = 0, key = 0;
+  for (int64_t b = 0; b < args.batch; ++b) {
+    const int64_t query_end = std::clamp<int64_t>(args.query_offsets[b + 1], query, args.queries);
+    const int64_t key_end = std::clamp<int64_t>(args.key_offsets[b + 1], key, args.keys);
+    samples.push_back({0, query, key, query_end - query, key_end - key,
+                       live(args.query_lengths, b, query_end - query), live(args.key_lengths, b, key_end - key), b});
+    query = query_end;
+    key = key_end;
+  }
+  if (query < args.queries || key < args.keys) {
+    samples.push_back({0, query, key, args.queries - query, args.keys - key, 0, 0, args.batch});
+  }
+  return samples;
+}
+
+HeadGroups head_groups(const AttentionArgs& a) {
+  const bool factors = a.rank > 0 && a.factor_query.head == 0 && a.factor_key.head == 0;
+  const bool bias = a.bias.data && a.bias.head == 0 && a.bias.query != 0 && a.bias.key != 0;
+  const bool mask = a.mask.data && a.mask.head == 0 && a.mask.query != 0 && a.mask.key != 0;
+  if (a.heads <= 1 || !(factors || bias || mask)) return {1, a.heads, false};
+  const int64_t key_floats = kKeyBlock * (a.dim + a.value_dim + a.rank);
+  const int64_t most = std::clamp<int64_t>(kGroupFloats / key_floats, 1, kMostGroupHeads);
+  const int64_t heads = divide_up(a.heads, divide_up(a.heads, most));
+  return {heads, divide_up(a.heads, heads), factors && heads > 1};
+}
+
+HeadGroup head_group(const AttentionArgs& a, const HeadGroups& groups, const AttentionSample& s, int64_t index,
+                     AttentionUnit* units) {
+  HeadGroup group = {};
+  const int64_t first = index * groups.heads;
+  group.units = units;
+  group.heads = std::min(groups.heads, a.heads - first);
+  for (int64_t h = 0; h < group.heads; ++h) {
+    units[h] = attention_unit(a, s, first + h);
+    if (groups.factors_shared) units[h].rank = 0;
+  }
+  if (groups.factors_shared) {
+    group.factors = {a.rank, units[0].factor_query, units[0].factor_key, a.factor_query.token, a.factor_key.token};
+  }
+  return group;
+}
+
+ScratchShape scratch_shape(const AttentionArgs& a, const HeadGroups& groups, int64_t rows) {
+  const int64_t shared = groups.factors_shared ? a.rank : 0;
+  return {groups.heads, a.dim, a.value_dim, a.rank - shared, shared, rows};
 }
 
 void add_soon(Soon& soon, const float* data, int64_t step, int64_t rows, int64_t width) {

@@ -21,7 +21,19 @@ struct AttentionSample {
 // live ones. Reads lengths and offsets, so it runs where the kernel runs.
 std::vector<AttentionSample> attention_samples(const AttentionArgs& args);
 
-AttentionUnit attention_unit(const AttentionArgs& args, const AttentionSample& sample, int64_t head);
+// How heads are grouped: a function of shapes alone.
+struct HeadGroups {
+  int64_t heads;         // per group; the last group may have fewer
+  int64_t groups;
+  bool factors_shared;   // the factored bias is one tile for all heads of a group
+};
+HeadGroups head_groups(const AttentionArgs& args);
+
+// The heads of one group of a sample: `index` counts the sample's groups. `units` has room for kMostGroupHeads.
+HeadGroup head_group(const AttentionArgs& args, const HeadGroups& groups, const AttentionSample& sample, int64_t index,
+                     AttentionUnit* units);
+
+ScratchShape scratch_shape(const AttentionArgs& args, const HeadGroups& groups, int64_t rows);
 
 // A token's entry in [B or 1 if packed, H, tokens] tensors such as the row statistics.
 inline int64_t query_entry(const AttentionArgs& args, const AttentionSample& sample, int64_t head) {
