@@ -64,7 +64,7 @@ def main(manifest: str) -> None:
         if not op["flat"]:
             for x in inputs:
                 x.requires_grad_(x.dtype == torch.float64)
-        scope = {"torch": torch, "F": F, "bf16_product": Bf16Product.apply, **dict(zip("abcdef", inputs))}
+        scope = {"torch": torch, "F": F, "bf16_product": Bf16Product.apply, **dict(zip("abcdefgh", inputs))}
         out = eval(op["torch"], scope)
         stored[op["name"]] = out.detach().to(torch.float32).contiguous()
         if not op["flat"]:

@@ -45,8 +45,9 @@ struct Kernels {
   // dx of one row (null = not wanted); adds the row's part to d_shift and d_scale (null = not wanted).
   void (*norm_row_gradient)(const float* x, const float* scale, const float* d_out, int64_t n, float mean, float rstd,
                             float* dx, float* d_shift, float* d_scale);
-  // dy = gate * d_out, d_gate += y * d_out over a row (null = not wanted)
-  void (*gate_row_gradient)(const float* y, const float* gate, const float* d_out, int64_t n, float* dy, float* d_gate);
+  // dy = gate * d_out, d_gate += y * d_out, d_bias += dy over a row (null = not wanted)
+  void (*gate_row_gradient)(const float* y, const float* gate, const float* d_out, int64_t n, float* dy, float* d_gate,
+                            float* d_bias);
   double (*sum_of_squares)(const float* a, int64_t n);
   // In place; `average` may be null.
   void (*adamw_update)(const AdamWFactors& factors, int64_t n, float* parameter, const float* gradient, float* first,

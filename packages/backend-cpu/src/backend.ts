@@ -165,7 +165,7 @@ export class CpuBackend implements Backend {
   }
 
   matmul(a: Operand, b: Operand, out: Operand, epilogue: MatmulEpilogue = {}): void {
-    const { computeDtype = 'f32', bias, activation = 'none', preActivation, gate, residual } = epilogue
+    const { computeDtype = 'f32', bias, activation = 'none', preActivation, slope, gate, residual } = epilogue
     const { alpha = 1, accumulate } = epilogue
     this.commands
       .begin(OPCODE.matmul)
@@ -175,6 +175,7 @@ export class CpuBackend implements Backend {
       .optional(bias)
       .number(ACTIVATION[activation])
       .optional(preActivation)
+      .optional(slope)
       .optional(gate)
       .optional(residual)
       .number(alpha)
@@ -233,10 +234,11 @@ export class CpuBackend implements Backend {
     dOut: Operand,
     dy: Operand | undefined,
     dGate: Operand | undefined,
+    dBias: Operand | undefined,
   ): void {
     const { commands } = this
     commands.begin(OPCODE.gatedResidualBackward).operand(y).operand(gate).operand(dOut)
-    commands.optional(dy).optional(dGate).submit()
+    commands.optional(dy).optional(dGate).optional(dBias).submit()
   }
 
   adamw(tensors: readonly AdamWTensors[], scalars: Operand, maxNorm: number, norm: Operand): void {

@@ -6,6 +6,7 @@ import {
   type Device,
   gatedResidual,
   hostNormal,
+  mlp,
   modulatedLayerNorm,
   mul,
   reference,
@@ -68,12 +69,18 @@ describe.each(describeCpu().isas)('%s', isa => {
     [2, 3, 5],
     [2, 70, 133],
     [1, 33, 64],
-  ])('modulated layer norm and gated residual, [%i, %i, %i]', async (batch, tokens, channels) => {
+  ])('modulated layer norm, gated residual and gated mlp, [%i, %i, %i]', async (batch, tokens, channels) => {
     const x = [batch, tokens, channels]
     const modulation = [batch, 6, channels]
+    const [wide, narrow, bias] = [[3 * channels, channels], [channels, 3 * channels], [channels]]
     for (const [shapes, f] of [
       [[x, modulation], (a: Tensor, m: Tensor) => modulatedLayerNorm(a, m, 3, 4)],
       [[x, modulation, x], (a: Tensor, m: Tensor, y: Tensor) => gatedResidual(a, m, 2, y)],
+      [
+        [x, modulation, x, wide, narrow, bias],
+        (residual: Tensor, m: Tensor, a: Tensor, w1: Tensor, w2: Tensor, b: Tensor) =>
+          mlp(a, { weight: w1 }, { weight: w2, bias: b }, { into: { residual, modulation: m, gateIndex: 5 } }),
+      ],
     ] as [number[][], (...inputs: Tensor[]) => Tensor][]) {
       const [got, expected] = [await resultAndGradients(device, shapes, f), await resultAndGradients(exact, shapes, f)]
       for (const [i, values] of expected.entries()) expectClose(got[i], values, 3e-6)

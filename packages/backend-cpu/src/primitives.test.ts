@@ -112,13 +112,12 @@ describe.each(loadAddon().describe())('%s', isa => {
       const parts = {
         bias: maybe(0.5, () => operand([n])),
         preActivation: maybe(0.3, () => pair(backend, contiguous(out), f32(draw, contiguous(out)))),
+        slope: maybe(0.3, () => pair(backend, contiguous(out), f32(draw, contiguous(out)))),
         gate: maybe(0.4, () =>
           operand(draw.pick([[n], [1, n], [...batch, 1, n], [...batch, m, n], [...batch.map(() => 1), 1, n]])),
         ),
         residual: maybe(0.4, () => operand(out)),
       }
-      // A gate multiplies what is added to the residual; without one the contract has none.
-      if (parts.gate && !parts.residual) parts.residual = operand(out)
       const rest = {
         activation: draw.pick(['none', 'gelu', 'silu', 'relu'] as Activation[]),
         alpha: draw.pick([1, 0.5, -2]),
@@ -132,7 +131,7 @@ describe.each(loadAddon().describe())('%s', isa => {
       const result = pair(backend, contiguous(out), f32(draw, contiguous(out)))
       backend.matmul(a.cpu, b.cpu, result.cpu, of('cpu'))
       exact.matmul(a.exact, b.exact, result.exact, of('exact'))
-      const results = parts.preActivation ? [result, parts.preActivation] : [result]
+      const results = [result, parts.preActivation, parts.slope].filter(part => part !== undefined)
       const what = `matmul ${seed} [${a.cpu.shape}]·[${b.cpu.shape}] ${Object.keys(parts).filter(p => parts[p as 'bias'])} ${JSON.stringify(rest)}`
       await expectSame(backend, results, 4e-6, what)
     }

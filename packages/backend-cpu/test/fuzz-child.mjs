@@ -119,6 +119,7 @@ const templates = [
       ...[7, ...operand(w, [...batch, m, k]), ...operand(w, random() < 0.5 ? [k, n] : [...batch, k, n])],
       ...[...operand(w, out), ...optional(0.5, () => operand(w, [n])), below(4)],
       ...optional(0.3, () => operand(w, out)),
+      ...optional(0.3, () => operand(w, out)),
       ...optional(0.3, () => operand(w, random() < 0.5 ? out : [...batch.map(() => 1), 1, n])),
       ...optional(0.3, () => operand(w, out)),
       ...[random(), below(2), below(2)],
@@ -163,7 +164,15 @@ const templates = [
     const [b, n, c] = shapeOf(3)
     const x = () => operand(w, [b, n, c])
     const row = () => operand(w, [b, 1, c])
-    return [13, ...x(), ...row(), ...x(), ...optional(0.8, x), ...optional(0.8, row)]
+    return [
+      13,
+      ...x(),
+      ...row(),
+      ...x(),
+      ...optional(0.8, x),
+      ...optional(0.8, row),
+      ...optional(0.8, () => operand(w, [c])),
+    ]
   },
   w => {
     const span = () => [pick(live[w]) ?? 0, 4 * below(64)]

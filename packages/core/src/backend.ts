@@ -33,9 +33,11 @@ export interface MatmulEpilogue {
   /** [N], added to every row. */
   readonly bias?: Operand
   readonly activation?: Activation
-  /** Shape of out: receives the value before the activation, for the gradient. */
+  /** Shape of out: receives the value before the activation. */
   readonly preActivation?: Operand
-  /** out = residual + gate·value; gate broadcastable to out ([B, 1, N] for out [B, M, N]), residual of out's shape. */
+  /** Shape of out: receives the activation's derivative at the value; what the gradient is multiplied by. */
+  readonly slope?: Operand
+  /** out = residual + gate·activation(value); gate broadcastable to out ([B, 1, N] for out [B, M, N]), residual of out's shape. Either may be absent. */
   readonly gate?: Operand
   readonly residual?: Operand
   readonly alpha?: number
@@ -171,13 +173,14 @@ export interface Backend {
     dShift: Operand | undefined,
     dScale: Operand | undefined,
   ): void
-  /** Gradients of residual + gate·y: dy = gate·dOut, dGate [B, 1, C] = Σ_N y·dOut (may be a strided view). */
+  /** Gradients of residual + gate·y: dy = gate·dOut, dGate [B, 1, C] = Σ_N y·dOut (may be a strided view), dBias [C] = Σ_B Σ_N dy. */
   gatedResidualBackward?(
     y: Operand,
     gate: Operand,
     dOut: Operand,
     dy: Operand | undefined,
     dGate: Operand | undefined,
+    dBias: Operand | undefined,
   ): void
   /**
    * AdamW over many tensors in one pass, in place, with clipping by global norm and EMA. `scalars` is f32 [8] on the device:

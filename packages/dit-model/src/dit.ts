@@ -6,7 +6,7 @@ import {
   type ComputeDType,
   concat,
   type Device,
-  gatedResidual,
+  type GatedInto,
   hostUniform,
   linear,
   modulatedLayerNorm,
@@ -172,10 +172,10 @@ class Attention extends Module {
     this.proj = new Linear(device, second, hidden, hidden, { ...XAVIER, computeDtype })
   }
 
-  forward(x: Tensor): Tensor {
+  forward(x: Tensor, into: GatedInto): Tensor {
     const [batch, tokens, hidden] = x.shape
     const qkv = reshape(this.qkv.forward(x), [batch, tokens, 3, this.heads, hidden / this.heads])
-    return this.proj.forward(reshape(packedAttention(qkv), [batch, tokens, hidden]))
+    return this.proj.forward(reshape(packedAttention(qkv), [batch, tokens, hidden]), 'none', into)
   }
 }
 
@@ -197,8 +197,9 @@ class DiTBlock extends Module {
   forward(x: Tensor, c: Tensor): Tensor {
     // Per sample: shift, scale, gate for attention, then for the MLP.
     const m = reshape(this.adaLN_modulation.forward(c), [x.shape[0], 6, x.shape[2]])
-    const h = gatedResidual(x, m, 2, this.attn.forward(modulatedLayerNorm(x, m, 0, 1, EPS)))
-    return gatedResidual(h, m, 5, this.mlp.forward(modulatedLayerNorm(h, m, 3, 4, EPS)))
+    // Both branches end as residual + gate·branch, in their last product.
+    const h = this.attn.forward(modulatedLayerNorm(x, m, 0, 1, EPS), { residual: x, modulation: m, gateIndex: 2 })
+    return this.mlp.forward(modulatedLayerNorm(h, m, 3, 4, EPS), { residual: h, modulation: m, gateIndex: 5 })
   }
 }
 

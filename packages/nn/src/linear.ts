@@ -1,6 +1,6 @@
 // A dense layer.
 
-import { type ComputeDType, type Device, linear, type RngKey, type Tensor } from '@ditkit/core'
+import { type ComputeDType, type Device, type GatedInto, linear, type RngKey, type Tensor } from '@ditkit/core'
 import { type Initializer, kaimingUniform, uniformInit } from './init'
 import { Module, parameter } from './module'
 
@@ -34,8 +34,8 @@ export class Linear extends Module {
     this.bias = bias ? parameter(biasInit(device, [outFeatures], biasKey)) : undefined
   }
 
-  /** `activation` is applied by the matrix product's epilogue where the device has one. */
-  forward(x: Tensor, activation: 'none' | 'gelu' | 'silu' | 'relu' = 'none'): Tensor {
-    return linear(x, this.weight, this.bias, { activation, computeDtype: this.computeDtype })
+  /** `activation`, or what `into` says, is applied by the matrix product's epilogue. */
+  forward(x: Tensor, activation: 'none' | 'gelu' | 'silu' | 'relu' = 'none', into?: GatedInto): Tensor {
+    return linear(x, this.weight, this.bias, { activation, into, computeDtype: this.computeDtype })
   }
 }

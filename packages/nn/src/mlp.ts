@@ -1,6 +1,6 @@
 // The feed-forward part of a transformer block, with the names of timm's Mlp (`fc1`, `fc2`).
 
-import { type Device, type RngKey, scope, type Tensor } from '@ditkit/core'
+import { type Device, type GatedInto, mlp, type RngKey, type Tensor } from '@ditkit/core'
 import { Linear, type LinearOptions } from './linear'
 import { Module } from './module'
 
@@ -26,7 +26,8 @@ export class MLP extends Module {
     this.fc2 = new Linear(device, second, hidden, out, linear)
   }
 
-  forward(x: Tensor): Tensor {
-    return scope(() => this.fc2.forward(this.fc1.forward(x, this.activation)))
+  /** With `into`: what it adds the result to, gated. */
+  forward(x: Tensor, into?: GatedInto): Tensor {
+    return mlp(x, this.fc1, this.fc2, { activation: this.activation, into, computeDtype: this.fc1.computeDtype })
   }
 }

@@ -38,6 +38,7 @@ import {
   mean,
   min,
   minimum,
+  mlp,
   modulatedLayerNorm,
   mseLoss,
   mul,
@@ -427,6 +428,62 @@ const bf16: OpCase[] = [
   },
 ]
 
+const branches: OpCase[] = [
+  {
+    name: 'linear into a gated residual',
+    inputs: [{ shape: [3, 7, 17] }, { shape: [33, 17] }, { shape: [33] }, { shape: [3, 7, 33] }, { shape: [3, 6, 33] }],
+    run: (x, w, b, residual, modulation) => linear(x, w, b, { into: { residual, modulation, gateIndex: 2 } }),
+    torch: 'd + e[:, 2:3] * F.linear(a, b, c)',
+    tolerance: 5e-6,
+  },
+  {
+    name: 'linear of a slice into a gated residual, without bias',
+    inputs: [{ shape: [3, 9, 24] }, { shape: [33, 17] }, { shape: [3, 7, 33] }, { shape: [3, 6, 33] }],
+    run: (x, w, residual, modulation) =>
+      linear(slice(slice(x, 2, 3, 20), 1, 2, 9), w, undefined, { into: { residual, modulation, gateIndex: 5 } }),
+    torch: 'c + d[:, 5:6] * F.linear(a[:, 2:9, 3:20], b)',
+    tolerance: 5e-6,
+    composed: true,
+  },
+  {
+    name: 'mlp',
+    inputs: [{ shape: [2, 5, 17] }, { shape: [59, 17] }, { shape: [59] }, { shape: [7, 59] }, { shape: [7] }],
+    run: (x, w1, b1, w2, b2) => mlp(x, { weight: w1, bias: b1 }, { weight: w2, bias: b2 }),
+    torch: "F.linear(F.gelu(F.linear(a, b, c), approximate='tanh'), d, e)",
+    tolerance: 5e-6,
+  },
+  {
+    name: 'mlp silu without biases',
+    inputs: [{ shape: [9, 17] }, { shape: [59, 17] }, { shape: [7, 59] }],
+    run: (x, w1, w2) => mlp(x, { weight: w1 }, { weight: w2 }, { activation: 'silu' }),
+    torch: 'F.linear(F.silu(F.linear(a, b)), c)',
+    tolerance: 5e-6,
+  },
+  {
+    name: 'mlp relu without a first bias',
+    inputs: [{ shape: [9, 17] }, { shape: [59, 17] }, { shape: [7, 59] }, { shape: [7] }],
+    run: (x, w1, w2, b2) => mlp(x, { weight: w1 }, { weight: w2, bias: b2 }, { activation: 'relu' }),
+    torch: 'F.linear(F.linear(a, b).relu(), c, d)',
+    tolerance: 5e-6,
+  },
+  {
+    name: 'mlp into a gated residual',
+    inputs: [
+      { shape: [3, 7, 17] },
+      { shape: [59, 17] },
+      { shape: [59] },
+      { shape: [17, 59] },
+      { shape: [17] },
+      { shape: [3, 7, 17] },
+      { shape: [3, 6, 17] },
+    ],
+    run: (x, w1, b1, w2, b2, residual, modulation) =>
+      mlp(x, { weight: w1, bias: b1 }, { weight: w2, bias: b2 }, { into: { residual, modulation, gateIndex: 5 } }),
+    torch: "f + g[:, 5:6] * F.linear(F.gelu(F.linear(a, b, c), approximate='tanh'), d, e)",
+    tolerance: 5e-6,
+  },
+]
+
 const index: OpCase[] = [
   {
     name: 'embedding',
@@ -518,6 +575,7 @@ export const OPS: readonly OpCase[] = [
   ...layout,
   ...matrices,
   ...bf16,
+  ...branches,
   ...index,
   ...norms,
   ...losses,

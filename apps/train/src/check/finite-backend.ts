@@ -17,7 +17,7 @@ const RESULTS: Record<string, (args: Arguments) => unknown[]> = {
   scatterAdd: args => [args[0]],
   layerNorm: args => args.slice(4, 7),
   layerNormBackward: args => args.slice(5, 8),
-  gatedResidualBackward: args => args.slice(3, 5),
+  gatedResidualBackward: args => args.slice(3, 6),
 }
 
 export class FiniteChecks {

@@ -83,7 +83,8 @@ class Product {
     panels_ = ceil_div(args.n, kernels_.columns);
     tile_floats_ = kernels_.rows * kernels_.columns;
     plain_ = args.alpha == 1.0f && (args.beta == 0.0f || args.beta == 1.0f) && args.act == Activation::None &&
-             args.pre == nullptr && args.gate == nullptr && args.residual == nullptr && args.c_col == 1;
+             args.pre == nullptr && args.slope == nullptr && args.gate == nullptr && args.residual == nullptr &&
+             args.c_col == 1;
   }
 
   void run(const float* packed) {
@@ -111,6 +112,7 @@ class Product {
       const int64_t c = index * args_.c_batch[d];
       args.c += c;
       if (args.pre != nullptr) args.pre += c;
+      if (args.slope != nullptr) args.slope += c;
       if (args.residual != nullptr) args.residual += c;
     }
     return args;

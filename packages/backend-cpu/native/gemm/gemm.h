@@ -38,6 +38,7 @@ struct GemmArgs {
   const float* bias = nullptr;                              // n values, one per column
   Activation act = Activation::None;
   float* pre = nullptr;                                     // the value before activation, in c's layout
+  float* slope = nullptr;                                   // the derivative of the activation there, in c's layout
   const float* gate = nullptr;                              // gate[(i / gate_row) * gate_stride + j]
   int64_t gate_row = 1;
   int64_t gate_stride = 0;

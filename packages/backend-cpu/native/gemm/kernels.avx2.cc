@@ -30,6 +30,8 @@ struct V {
   static t div(t a, t b) { return _mm256_div_ps(a, b); }
   static t min(t a, t b) { return _mm256_min_ps(a, b); }
   static t max(t a, t b) { return _mm256_max_ps(a, b); }
+  // 1 where x > 0, else 0
+  static t step(t x) { return _mm256_and_ps(_mm256_cmp_ps(x, zero(), _CMP_GT_OQ), set1(1.0f)); }
   static t round(t x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   // In two steps, so that powers beyond one exponent's range still overflow to infinity or underflow to 0.
   static t times_power_of_two(t x, t power) {

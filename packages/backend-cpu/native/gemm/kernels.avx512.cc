@@ -25,6 +25,8 @@ struct V {
   static t div(t a, t b) { return _mm512_div_ps(a, b); }
   static t min(t a, t b) { return _mm512_min_ps(a, b); }
   static t max(t a, t b) { return _mm512_max_ps(a, b); }
+  // 1 where x > 0, else 0
+  static t step(t x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, zero(), _CMP_GT_OQ), set1(1.0f)); }
   static t round(t x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   static t times_power_of_two(t x, t power) { return _mm512_scalef_ps(x, power); }
 };

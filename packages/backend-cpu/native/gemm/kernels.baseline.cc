@@ -34,6 +34,8 @@ struct V {
   static t div(t a, t b) { return _mm_div_ps(a, b); }
   static t min(t a, t b) { return _mm_min_ps(a, b); }
   static t max(t a, t b) { return _mm_max_ps(a, b); }
+  // 1 where x > 0, else 0
+  static t step(t x) { return _mm_and_ps(_mm_cmpgt_ps(x, zero()), set1(1.0f)); }
   static t round(t x) { return _mm_cvtepi32_ps(_mm_cvtps_epi32(x)); }
   // In two steps, so that powers beyond one exponent's range still overflow to infinity or underflow to 0.
   static t times_power_of_two(t x, t power) {

@@ -34,6 +34,10 @@ struct V {
   static t div(t a, t b) { return vdivq_f32(a, b); }
   static t min(t a, t b) { return vminq_f32(a, b); }
   static t max(t a, t b) { return vmaxq_f32(a, b); }
+  // 1 where x > 0, else 0
+  static t step(t x) {
+    return vreinterpretq_f32_u32(vandq_u32(vcgtq_f32(x, zero()), vreinterpretq_u32_f32(set1(1.0f))));
+  }
   static t round(t x) { return vrndnq_f32(x); }
   // In two steps, so that powers beyond one exponent's range still overflow to infinity or underflow to 0.
   static t times_power_of_two(t x, t power) {

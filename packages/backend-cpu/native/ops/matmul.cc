@@ -70,7 +70,7 @@ View sum_of(Decoder& in, const View& a, const View& b) {
 
 }  // namespace
 
-// a, b, out, bias?, activation, preActivation?, gate?, residual?, alpha, accumulate, compute
+// a, b, out, bias?, activation, preActivation?, slope?, gate?, residual?, alpha, accumulate, compute
 void push_matmul(Decoder& in) {
   in.name("matmul");
   const View a = in.view("a", DType::F32);
@@ -79,6 +79,7 @@ void push_matmul(Decoder& in) {
   View bias = in.optional_view("bias", DType::F32);
   const Activation activation = static_cast<Activation>(in.integer(0, 3, "activation"));
   const View pre = in.optional_result("preActivation", DType::F32);
+  const View slope = in.optional_result("slope", DType::F32);
   View gate = in.optional_view("gate", DType::F32);
   View residual = in.optional_view("residual", DType::F32);
   const double alpha = in.number();
@@ -97,13 +98,14 @@ void push_matmul(Decoder& in) {
     bias = in.contiguous(bias);
   }
   if (pre.data) in.require(same_shape(pre, out) && pre.contiguous(), "preActivation must be contiguous, of out's shape");
+  if (slope.data) in.require(same_shape(slope, out) && slope.contiguous(), "slope must be contiguous, of out's shape");
   if (residual.data) {
     in.require(broadcasts_to(residual, out.rank, out.shape), "residual must have out's shape");
     residual = expand(in, residual, out);
   }
 
   // The engine adds to c before the activation; what `out` holds counts after it, as one more residual.
-  const bool linear = activation == Activation::None && !gate.data && !pre.data;
+  const bool linear = activation == Activation::None && !gate.data && !pre.data && !slope.data;
   if (accumulate && !linear) residual = residual.data ? sum_of(in, residual, out) : out;
 
   GemmArgs args;
@@ -123,6 +125,7 @@ void push_matmul(Decoder& in) {
   args.bias = bias.data ? bias.f32() : nullptr;
   args.act = activation;
   args.pre = pre.data ? pre.f32() : nullptr;
+  args.slope = slope.data ? slope.f32() : nullptr;
   args.residual = residual.data ? residual.f32() : nullptr;
   args.compute = compute;
 
@@ -159,6 +162,7 @@ void push_matmul(Decoder& in) {
       const int64_t at = batch.offset(2, i, batch.rank);
       one.c += at;
       if (one.pre) one.pre += at;
+      if (one.slope) one.slope += at;
       if (one.residual) one.residual += at;
       if (one.gate && batch.rank > 0) one.gate += at;
       gemm(one, executor.pool, executor.isa, executor.workspace);

@@ -60,7 +60,8 @@ Size size_of_rows(Decoder& in, const View& x) {
 }
 
 // Runs row(b, n, sums) over all rows; `sums` are `parts` rows of C to add to. They are kept per block of rows and added
-// up in order into `totals` (null data = not wanted).
+// up in order into `totals`, one per batch, or one for all where the batch stride
+// is 0 (null data = not wanted).
 template <class F>
 void over_rows(const Size& size, int parts, const Rows* totals, Executor& executor, F row) {
   const int64_t blocks = (size.tokens + kBlockRows - 1) / kBlockRows;
@@ -76,7 +77,7 @@ void over_rows(const Size& size, int parts, const Rows* totals, Executor& execut
     for (int part = 0; part < parts; ++part) {
       float* const total = totals[part].at(b, 0);
       if (total == nullptr) continue;
-      std::fill(total, total + size.channels, 0.0f);
+      if (b == 0 || totals[part].batch != 0) std::fill(total, total + size.channels, 0.0f);
       for (int64_t block = 0; block < blocks; ++block) {
         executor.kernels.add(total, partial + (b * blocks + block) * width + part * size.channels, size.channels);
       }
@@ -142,7 +143,7 @@ void push_layer_norm_backward(Decoder& in) {
   });
 }
 
-// y, gate, dOut, dy?, dGate?
+// y, gate, dOut, dy?, dGate?, dBias?
 void push_gated_residual_backward(Decoder& in) {
   in.name("gatedResidualBackward");
   const View y_view = in.view("y", DType::F32);
@@ -150,6 +151,7 @@ void push_gated_residual_backward(Decoder& in) {
   const View d_out_view = in.view("dOut", DType::F32);
   const View dy_view = in.optional_result("dy", DType::F32);
   const View d_gate_view = in.optional_result("dGate", DType::F32);
+  const View d_bias_view = in.optional_result("dBias", DType::F32);
   in.finish();
   const Size size = size_of_rows(in, y_view);
   const int64_t c = size.channels;
@@ -157,10 +159,17 @@ void push_gated_residual_backward(Decoder& in) {
   const Rows d_out = rows_of(in, d_out_view, size, c, "dOut");
   const Rows dy = result_rows(in, dy_view, size.batch, size.tokens, c, "dy");
   const Rows d_gate = result_rows(in, d_gate_view, size.batch, 1, c, "dGate");
+  Rows d_bias;
+  if (d_bias_view.data != nullptr) {
+    in.require(d_bias_view.rank == 1 && d_bias_view.count == c && d_bias_view.contiguous(), "dBias must be [C]");
+    d_bias.data = d_bias_view.f32();
+  }
   in.queue().push([=](Executor& executor) {
-    over_rows(size, 1, &d_gate, executor, [&](int64_t b, int64_t n, float* sums) {
+    const Rows totals[2] = {d_gate, d_bias};
+    if (d_bias.data && size.batch == 0) std::fill(d_bias.data, d_bias.data + c, 0.0f);
+    over_rows(size, 2, totals, executor, [&](int64_t b, int64_t n, float* sums) {
       executor.kernels.gate_row_gradient(y.at(b, n), gate.at(b, n), d_out.at(b, n), c, dy.at(b, n),
-                                         d_gate.data ? sums : nullptr);
+                                         d_gate.data ? sums : nullptr, d_bias.data ? sums + c : nullptr);
     });
   });
 }

@@ -74,11 +74,15 @@ void norm_row_gradient(const float* x, const float* scale, const float* d_out, i
   }
 }
 
-void gate_row_gradient(const float* y, const float* gate, const float* d_out, int64_t n, float* dy, float* d_gate) {
+void gate_row_gradient(const float* y, const float* gate, const float* d_out, int64_t n, float* dy, float* d_gate,
+                       float* d_bias) {
   for (int64_t i = 0; i < n; i += kWidth) {
     const int64_t k = n - i < kWidth ? n - i : kWidth;
     const vf g = load_up_to(d_out + i, k);
     if (d_gate) store_up_to(d_gate + i, load_up_to(d_gate + i, k) + g * load_up_to(y + i, k), k);
-    if (dy) store_up_to(dy + i, g * load_up_to(gate + i, k), k);
+    if (!dy && !d_bias) continue;
+    const vf scaled = g * load_up_to(gate + i, k);
+    if (dy) store_up_to(dy + i, scaled, k);
+    if (d_bias) store_up_to(d_bias + i, load_up_to(d_bias + i, k) + scaled, k);
   }
 }

@@ -68,6 +68,22 @@ double activated(Activation act, double x) {
   return x;
 }
 
+double slope_of(Activation act, double x) {
+  switch (act) {
+    case Activation::GeluTanh: {
+      const double t = std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x));
+      return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * std::sqrt(2 / M_PI) * (1 + 3 * 0.044715 * x * x);
+    }
+    case Activation::Silu: {
+      const double s = 1 / (1 + std::exp(-x));
+      return s + x * s * (1 - s);
+    }
+    case Activation::Relu: return x > 0;
+    case Activation::None: break;
+  }
+  return 1;
+}
+
 struct Case {
   int64_t m, n, k;
   int64_t batches = 1;
@@ -76,7 +92,7 @@ struct Case {
   bool b_shared = false;
   int64_t c_pad = 0;
   float alpha = 1, beta = 0;
-  bool bias = false, pre = false, gate = false, residual = false;
+  bool bias = false, pre = false, slope = false, gate = false, residual = false;
   Activation act = Activation::None;
   Compute compute = Compute::F32;
 };
@@ -114,6 +130,7 @@ void check(const Case& x, Isa isa, std::vector<ThreadPool*> pools, Workspace& wo
   const int64_t c_size = c_rows * c_row;
   const int64_t gate_row = 3, gates = x.m / gate_row + 1;
   Guarded a(a_size * x.batches), b(b_size * (x.b_shared ? 1 : x.batches)), c(c_size * x.batches), pre(c_size * x.batches);
+  Guarded slope(c_size * x.batches);
   Guarded bias(x.n), gate(gates * x.n), residual(c_size * x.batches);
   const std::vector<float> c_before(c.data(), c.data() + c.size());
 
@@ -130,6 +147,7 @@ void check(const Case& x, Isa isa, std::vector<ThreadPool*> pools, Workspace& wo
   args.compute = x.compute;
   if (x.bias) args.bias = bias.data();
   if (x.pre) args.pre = pre.data();
+  if (x.slope) args.slope = slope.data();
   if (x.gate) args.gate = gate.data(), args.gate_row = gate_row, args.gate_stride = x.n;
   if (x.residual) args.residual = residual.data();
 
@@ -162,6 +180,11 @@ void check(const Case& x, Isa isa, std::vector<ThreadPool*> pools, Workspace& wo
         double value = x.alpha * sum + (x.beta != 0 ? x.beta * c_before[at] : 0) + (x.bias ? bias.data()[j] : 0);
         const double slack = 6e-8 * (6 + std::sqrt(double(x.k))) * (std::fabs(x.alpha) * size + 2);
         if (x.pre && !(std::fabs(pre.data()[at] - value) <= slack)) report("pre", x, isa, pre.data()[at], value);
+        const double steep = slope_of(x.act, value);
+        const bool kink = x.act == Activation::Relu && std::fabs(value) <= slack;
+        if (x.slope && !kink && !(std::fabs(slope.data()[at] - steep) <= 1.2 * slack)) {
+          report("slope", x, isa, slope.data()[at], steep);
+        }
         value = activated(x.act, value);
         if (x.gate) value *= gate.data()[i / gate_row * x.n + j];
         if (x.residual) value += residual.data()[at];
@@ -182,13 +205,17 @@ void check(const Case& x, Isa isa, std::vector<ThreadPool*> pools, Workspace& wo
 void check_activations(Isa isa, ThreadPool& pool, Workspace& workspace) {
   for (Activation act : {Activation::GeluTanh, Activation::Silu, Activation::Relu}) {
     const int64_t n = 20001;
-    std::vector<float> bias(n), c(n);
+    std::vector<float> bias(n), c(n), slope(n);
     for (int64_t i = 0; i < n; ++i) bias[i] = (i - 10000) * 0.0015f;
     GemmArgs args;
     args.m = 1, args.n = n, args.k = 0, args.c = c.data(), args.c_row = n, args.bias = bias.data(), args.act = act;
+    args.slope = slope.data();
     gemm(args, pool, isa, workspace);
     double worst = 0;
-    for (int64_t i = 0; i < n; ++i) worst = std::max(worst, std::fabs(c[i] - activated(act, bias[i])) / (1 + std::fabs(bias[i])));
+    for (int64_t i = 0; i < n; ++i) {
+      worst = std::max(worst, std::fabs(c[i] - activated(act, bias[i])) / (1 + std::fabs(bias[i])));
+      worst = std::max(worst, std::fabs(slope[i] - slope_of(act, bias[i])));
+    }
     if (!(worst < 3e-7)) {
       ++failures;
       std::printf("FAIL activation %d isa %s: error %.3g\n", (int)act, isa_name(isa), worst);
@@ -198,6 +225,13 @@ void check_activations(Isa isa, ThreadPool& pool, Workspace& workspace) {
     gemm(args, pool, isa, workspace);
     const bool right = c[0] == INFINITY && std::isnan(c[1]) && c[2] == 1e30f && c[3] == 0 && c[4] == 0 && c[5] == 0 &&
                        c[6] == 3e38f && c[7] == 0;
+    const bool flat = slope[0] == 1 && slope[2] == 1 && slope[3] == 0 && slope[5] == 0 && slope[6] == 1 &&
+                      slope[7] == 0 && (act == Activation::Relu || std::isnan(slope[1]));
+    if (!flat) {
+      ++failures;
+      std::printf("FAIL slope of %d isa %s at special values: %g %g %g %g %g %g %g\n", (int)act, isa_name(isa), slope[0],
+                  slope[1], slope[2], slope[3], slope[5], slope[6], slope[7]);
+    }
     if (!right) {
       ++failures;
       std::printf("FAIL activation %d isa %s at special values: %g %g %g %g %g %g %g %g\n", (int)act, isa_name(isa), c[0],
@@ -289,6 +323,7 @@ int main() {
           x.a_transposed = bits & 1, x.b_transposed = bits & 2, x.c_transposed = (bits & 28) == 0;
           x.a_strided = (bits & 0x60) == 0, x.b_strided = (bits & 0x180) == 0;
           x.bias = bits & 0x200, x.pre = bits & 0x400, x.gate = bits & 0x800, x.residual = bits & 0x1000;
+          x.slope = bits & 0x200000;
           x.act = static_cast<Activation>(bits >> 13 & 3);
           x.beta = bits & 0x8000 ? 0.5f : 0.0f, x.alpha = bits & 0x10000 ? -1.25f : 1.0f;
           x.c_pad = bits >> 17 & 3;
@@ -314,7 +349,7 @@ int main() {
         Case x{s[0], s[1], s[2]};
         x.a_transposed = bits & 1, x.b_transposed = bits & 2;
         if (bits & 4) {
-          x.bias = x.pre = x.residual = x.gate = true;
+          x.bias = x.pre = x.slope = x.residual = x.gate = true;
           x.act = Activation::GeluTanh;
           x.alpha = 0.3f;
         } else {

@@ -121,23 +121,33 @@ export function watchLeaves<T>(fn: () => T): { result: T; leaves: Tensor[] } {
 }
 
 /** Whether an op over these inputs goes on the tape now. */
-export function shouldRecord(inputs: readonly Tensor[]): boolean {
-  return isGradEnabled() && inputs.some(input => input.requiresGrad)
+export function shouldRecord(inputs: readonly (Tensor | undefined)[]): boolean {
+  return isGradEnabled() && inputs.some(input => input?.requiresGrad)
 }
 
 /**
  * Puts an op on the tape: `outputs` become results of a node over `inputs`. Does nothing when no input requires a
- * gradient or recording is off. `saved` may hold inputs and outputs; the tape keeps references of its own.
+ * gradient or recording is off. An optional input that was not given is undefined, and needs no gradient. `saved` may hold
+ * inputs and outputs; the tape keeps references of its own.
  */
 export function record(
   op: string,
-  inputs: readonly Tensor[],
+  inputs: readonly (Tensor | undefined)[],
   outputs: readonly Tensor[],
   saved: readonly Tensor[],
   backward: BackwardFunction,
 ): void {
-  if (watching) for (const input of inputs) if (input.isLeaf && input.requiresGrad) watching.add(input)
-  if (shouldRecord(inputs)) attach(new GradNode(op, inputs.map(edgeOf), saved, backward), outputs)
+  if (watching) for (const input of inputs) if (input?.isLeaf && input.requiresGrad) watching.add(input)
+  if (shouldRecord(inputs))
+    attach(
+      new GradNode(
+        op,
+        inputs.map(input => input && edgeOf(input)),
+        saved,
+        backward,
+      ),
+      outputs,
+    )
 }
 
 export function attach(node: GradNode, outputs: readonly Tensor[]): void {

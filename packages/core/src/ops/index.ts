@@ -36,7 +36,8 @@ export {
   unsqueeze,
 } from './layout'
 export { crossEntropy, mseLoss } from './loss'
-export { type LinearOptions, linear, type MatmulOptions, matmul } from './matmul'
+export { type GatedInto, type LinearOptions, linear, type MatmulOptions, matmul } from './matmul'
+export { type MLPLayer, type MLPOptions, mlp } from './mlp'
 export { gatedResidual, modulatedLayerNorm } from './modulate'
 export { layerNorm, type NormOptions, rmsNorm } from './norm'
 export { dropout, normal, randomBits, uniform } from './random'

@@ -1,17 +1,17 @@
 // Matrix products and the linear layer, with their gradients. Transposes are strides: nothing is copied.
 
-import { record } from '../autograd/node'
+import { record, shouldRecord } from '../autograd/node'
 import type { Activation } from '../backend'
 import type { ComputeDType } from '../dtype'
 import { program } from '../program'
 import { internally } from '../scope'
-import { broadcastShapes, showShape } from '../shape'
+import { broadcastShapes, sameShape, showShape } from '../shape'
 import { emptyTensor, type Tensor, viewOf } from '../tensor'
 import { checkComputeDType } from './compute-dtype'
+import { checkModulation, gatedGradients, modulationRow } from './modulation'
 import { checkFloat, sharedDevice, sharedDType } from './operands'
 import { run } from './run-program'
 import { sumTo } from './sum-to'
-import { siluSlope } from './unary'
 
 /** A view with the last two axes swapped; off the tape. */
 export function transposed(x: Tensor): Tensor {
@@ -60,15 +60,22 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   return out
 }
 
-export interface LinearOptions extends MatmulOptions {
-  activation?: Activation
+/** Where a branch ends: residual + gate·y instead of y, as `gatedResidual`, in the same product. */
+export interface GatedInto {
+  /** [B, N, C] */
+  readonly residual: Tensor
+  /** [B, S, C]; its row `gateIndex` is the gate. */
+  readonly modulation: Tensor
+  readonly gateIndex: number
 }
 
-const SLOPES = {
-  gelu: program('linear gelu gradient', 2, 0, (b, g, x) => b.mul(g, b.geluGrad(x))),
-  silu: program('linear silu gradient', 2, 0, (b, g, x) => b.mul(g, siluSlope(b, x))),
-  relu: program('linear relu gradient', 2, 0, (b, g, x) => b.select(b.lt(b.constant(0), x), g, b.constant(0))),
+export interface LinearOptions extends MatmulOptions {
+  activation?: Activation
+  /** Not together with an activation. */
+  into?: GatedInto
 }
+
+const SLOPED = program('linear activation gradient', 2, 0, (b, g, slope) => b.mul(g, slope))
 
 /** x as one matrix [rows, K] where its strides allow, else as it is: a batch of matrices. */
 function asMatrix(x: Tensor): Tensor {
@@ -87,59 +94,124 @@ function asMatrix(x: Tensor): Tensor {
 
 /**
  * activation(x · weightᵀ + bias): x [..., K], weight [N, K], bias [N] → [..., N], in one product with its epilogue, as
- * `torch.nn.functional.linear`. x may be a strided view. Throws for a `computeDtype` that the device does not compute.
+ * `torch.nn.functional.linear`. x may be a strided view. With `into`: residual + gate·(x · weightᵀ + bias), for x [B, M, K].
+ * Throws for a `computeDtype` that the device does not compute.
  */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: LinearOptions = {}): Tensor {
   return internally(() => {
-    const inputs = bias ? [x, weight, bias] : [x, weight]
-    const device = sharedDevice('linear', inputs)
-    const dtype = sharedDType('linear', inputs)
-    checkFloat('linear', 'x', x)
-    const { activation = 'none', computeDtype = 'f32' } = options
-    checkComputeDType('linear', device, computeDtype)
-    if (weight.rank !== 2)
-      throw new RangeError(`linear: weight has shape ${showShape(weight.shape)} (expected [out, in])`)
-    const [n, k] = weight.shape
-    if (x.rank < 1 || x.shape[x.rank - 1] !== k) {
-      throw new RangeError(
-        `linear: x has shape ${showShape(x.shape)} but weight ${showShape(weight.shape)} takes a last axis of ${k}`,
-      )
+    const { activation = 'none', into, computeDtype = 'f32' } = options
+    if (into && activation !== 'none')
+      throw new TypeError(`linear: got activation '${activation}' and into (expected at most one of them)`)
+    checkLinear('linear', x, weight, bias, computeDtype)
+    const inputs = [x, weight, bias, into?.residual, into?.modulation]
+    const keeps = shouldRecord(inputs)
+    if (!into) {
+      const { out, slope } = activated(x, weight, bias, { activation, computeDtype, keeps })
+      record('linear', inputs, [out], slope ? [x, weight, slope] : [x, weight], ([g], { saved, needs }) => {
+        if (!g) return []
+        const [sx, sw, sSlope] = saved
+        return linearGradients(sx, sw, sSlope ? run(SLOPED, [g, sSlope]) : g, needs, { computeDtype })
+      })
+      return out
     }
-    if (bias && (bias.rank !== 1 || bias.shape[0] !== n)) {
-      throw new RangeError(`linear: bias has shape ${showShape(bias.shape)} (expected [${n}])`)
-    }
-    const shape = [...x.shape.slice(0, -1), n]
-    const out = emptyTensor(device, shape, dtype)
-    const keepsPre = activation !== 'none' && inputs.some(input => input.requiresGrad)
-    const pre = keepsPre ? emptyTensor(device, shape, dtype) : undefined
-    const matrix = asMatrix(x)
-    const flat = matrix.rank === 2
-    const as2d = (t: Tensor) => (flat ? viewOf(t, [matrix.shape[0], n], [n, 1]) : t)
-    device.backend.matmul(matrix, transposed(weight), as2d(out), {
-      computeDtype,
-      bias,
-      activation,
-      preActivation: pre && as2d(pre),
-    })
-
-    record('linear', inputs, [out], pre ? [x, weight, pre] : [x, weight], ([g], { saved, needs }) => {
+    const { out, y } = gated('linear', x, weight, bias, into, { computeDtype, keeps })
+    const saved = y ? [x, weight, into.modulation, y] : []
+    const { gateIndex } = into
+    record('linear', inputs, [out], saved, ([g], { saved: [sx, sw, sModulation, sy], needs }) => {
       if (!g) return []
-      const [sx, sw, sPre] = saved
-      const dPre = activation === 'none' ? g : run(SLOPES[activation], [g, sPre])
-      return linearGradients(sx, sw, dPre, needs, computeDtype)
+      const wants = { y: needs[0] || needs[1], bias: needs[2], modulation: needs[4] }
+      const { dy, dBias, dModulation } = gatedGradients(sy, sModulation, gateIndex, g, wants)
+      const [dx, dWeight] = dy ? linearGradients(sx, sw, dy, [needs[0], needs[1], false], { computeDtype }) : []
+      return [dx, dWeight, dBias, g, dModulation]
     })
     return out
   })
 }
 
-/** Gradients of x, weight and bias from that of x · weightᵀ + bias. */
-function linearGradients(
+/** Throws, naming `op`, unless the operands make a linear layer that the device computes. */
+export function checkLinear(
+  op: string,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  computeDtype: ComputeDType,
+): void {
+  const operands = bias ? [x, weight, bias] : [x, weight]
+  sharedDevice(op, operands)
+  sharedDType(op, operands)
+  checkFloat(op, 'x', x)
+  checkComputeDType(op, x.device, computeDtype)
+  if (weight.rank !== 2) throw new RangeError(`${op}: weight has shape ${showShape(weight.shape)} (expected [out, in])`)
+  const [n, k] = weight.shape
+  if (x.rank < 1 || x.shape[x.rank - 1] !== k) {
+    throw new RangeError(
+      `${op}: x has shape ${showShape(x.shape)} but weight ${showShape(weight.shape)} takes a last axis of ${k}`,
+    )
+  }
+  if (bias && (bias.rank !== 1 || bias.shape[0] !== n)) {
+    throw new RangeError(`${op}: bias has shape ${showShape(bias.shape)} (expected [${n}])`)
+  }
+}
+
+/** activation(x · weightᵀ + bias), and the slope of the activation there when it is kept for the gradient. Not recorded. */
+export function activated(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  options: { activation: Activation; computeDtype: ComputeDType; keeps: boolean },
+): { out: Tensor; slope: Tensor | undefined } {
+  const { activation, computeDtype, keeps } = options
+  const n = weight.shape[0]
+  const shape = [...x.shape.slice(0, -1), n]
+  const out = emptyTensor(x.device, shape, x.dtype)
+  const slope = keeps && activation !== 'none' ? emptyTensor(x.device, shape, x.dtype) : undefined
+  const matrix = asMatrix(x)
+  const like = (t: Tensor) => (matrix.rank === 2 ? viewOf(t, [matrix.shape[0], n], [n, 1]) : t)
+  x.device.backend.matmul(matrix, transposed(weight), like(out), {
+    computeDtype,
+    bias,
+    activation,
+    slope: slope && like(slope),
+  })
+  return { out, slope }
+}
+
+/** residual + gate·y for y = x · weightᵀ + bias, and y when it is kept for the gradient. Not recorded. */
+export function gated(
+  op: string,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  into: GatedInto,
+  options: { computeDtype: ComputeDType; keeps: boolean },
+): { out: Tensor; y: Tensor | undefined } {
+  const { residual, modulation, gateIndex } = into
+  checkModulation(op, residual, modulation, [gateIndex])
+  sharedDevice(op, [x, residual])
+  sharedDType(op, [x, residual])
+  const shape = [...x.shape.slice(0, -1), weight.shape[0]]
+  if (!sameShape(residual.shape, shape)) {
+    throw new RangeError(
+      `${op}: residual has shape ${showShape(residual.shape)} but the layer gives ${showShape(shape)} (expected equal)`,
+    )
+  }
+  const out = emptyTensor(x.device, shape, x.dtype)
+  const y = options.keeps ? emptyTensor(x.device, shape, x.dtype) : undefined
+  const gate = modulationRow(modulation, gateIndex)
+  const { computeDtype } = options
+  x.device.backend.matmul(x, transposed(weight), out, { computeDtype, bias, preActivation: y, gate, residual })
+  return { out, y }
+}
+
+/** Gradients of x, weight and bias from that of x · weightᵀ + bias. That of x is multiplied by `slope`, where given. */
+export function linearGradients(
   x: Tensor,
   weight: Tensor,
   g: Tensor,
   needs: readonly boolean[],
-  computeDtype: ComputeDType,
+  options: { computeDtype: ComputeDType; slope?: Tensor },
 ): (Tensor | undefined)[] {
+  const { computeDtype, slope } = options
   const { backend } = g.device
   const [n, k] = weight.shape
   const gm = asMatrix(g)
@@ -147,8 +219,8 @@ function linearGradients(
   let dx: Tensor | undefined
   if (needs[0]) {
     dx = emptyTensor(g.device, x.shape, g.dtype)
-    const flat = gm.rank === 2
-    backend.matmul(gm, weight, flat ? viewOf(dx, [gm.shape[0], k], [k, 1]) : dx, { computeDtype })
+    const like = (t: Tensor) => (gm.rank === 2 ? viewOf(t, [gm.shape[0], k], [k, 1]) : t)
+    backend.matmul(gm, weight, like(dx), { computeDtype, gate: slope && like(slope) })
   }
   let dWeight: Tensor | undefined
   if (needs[1]) {

@@ -2,51 +2,16 @@
 // scale from the condition, and a residual gated by it. Both read their part of the packed modulation [B, S, C] in place.
 
 import { record } from '../autograd/node'
-import { bytesPerElement } from '../dtype'
 import { noticeComposed } from '../notice'
 import { program } from '../program'
 import { internally } from '../scope'
 import { showShape } from '../shape'
-import { emptyTensor, type Tensor, viewOf } from '../tensor'
+import { emptyTensor, type Tensor } from '../tensor'
 import { dense } from './layout'
+import { checkModulation, gatedGradients, modulationGradient, modulationRow, sumTokens } from './modulation'
 import { SCALED, SCALED_GRADIENT } from './norm'
-import { checkFloat, sharedDevice, sharedDType } from './operands'
+import { sharedDevice, sharedDType } from './operands'
 import { run, runProgram } from './run-program'
-
-/** Row `index` of a packed modulation as a view [B, 1, C]. */
-function modulationRow(modulation: Tensor, index: number): Tensor {
-  const [batch, , channels] = modulation.shape
-  const { strides } = modulation
-  const offset = modulation.byteOffset + index * strides[1] * bytesPerElement(modulation.dtype)
-  return viewOf(modulation, [batch, 1, channels], strides, offset)
-}
-
-function checkModulation(op: string, x: Tensor, modulation: Tensor, indices: readonly number[]): void {
-  sharedDevice(op, [x, modulation])
-  sharedDType(op, [x, modulation])
-  checkFloat(op, 'x', x)
-  if (x.rank !== 3) throw new RangeError(`${op}: x has shape ${showShape(x.shape)} (expected [B, N, C])`)
-  const [batch, , channels] = x.shape
-  if (modulation.rank !== 3 || modulation.shape[0] !== batch || modulation.shape[2] !== channels) {
-    throw new RangeError(
-      `${op}: modulation has shape ${showShape(modulation.shape)} (expected [${batch}, S, ${channels}] for x ${showShape(x.shape)})`,
-    )
-  }
-  for (const index of indices) {
-    if (!Number.isInteger(index) || index < 0 || index >= modulation.shape[1]) {
-      throw new RangeError(
-        `${op}: index ${index} is not one of the ${modulation.shape[1]} rows of the modulation ${showShape(modulation.shape)}`,
-      )
-    }
-  }
-}
-
-/** A gradient for the whole modulation, 0 outside the rows that the op used. */
-function modulationGradient(shape: readonly number[], like: Tensor): Tensor {
-  const d = emptyTensor(like.device, shape, like.dtype)
-  like.device.backend.fill(d, 0)
-  return d
-}
 
 /**
  * Layer norm of x [B, N, C] over C without affine parameters, then x̂·(1 + scale) + shift, where shift and scale are rows
@@ -105,16 +70,7 @@ export function modulatedLayerNorm(
   })
 }
 
-/** Σ over N of [B, N, C] into the row [B, 1, C] of a gradient. */
-function sumTokens(x: Tensor, into: Tensor): void {
-  const sum = emptyTensor(x.device, into.shape, x.dtype)
-  x.device.backend.reduce('sum', x, sum, false)
-  x.device.backend.copy(sum, into)
-}
-
 const GATE = program('gatedResidual', 3, 0, (b, residual, gate, y) => b.fma(gate, y, residual))
-const PRODUCT = program('gatedResidual gradient', 2, 0, (b, g, x) => b.mul(g, x))
-
 /** residual + gate·y for residual and y [B, N, C]; the gate is row `gateIndex` of `modulation` [B, S, C]. */
 export function gatedResidual(residual: Tensor, modulation: Tensor, gateIndex: number, y: Tensor): Tensor {
   return internally(() => {
@@ -126,24 +82,12 @@ export function gatedResidual(residual: Tensor, modulation: Tensor, gateIndex: n
         `gatedResidual: y has shape ${showShape(y.shape)} (expected the residual's ${showShape(residual.shape)})`,
       )
     }
-    const { device, dtype } = residual
-    const { backend } = device
     const out = run(GATE, [residual, modulationRow(modulation, gateIndex), y])
-    const { shape } = modulation
     record('gatedResidual', [residual, modulation, y], [out], [modulation, y], ([g], { saved, needs }) => {
       if (!g) return []
-      const [sModulation, sy] = saved
-      const gate = modulationRow(sModulation, gateIndex)
-      const dModulation = needs[1] ? modulationGradient(shape, g) : undefined
-      const dGate = dModulation && modulationRow(dModulation, gateIndex)
-      if (backend.gatedResidualBackward) {
-        const dy = needs[2] ? emptyTensor(device, sy.shape, dtype) : undefined
-        backend.gatedResidualBackward(dense(sy), gate, dense(g), dy, dGate)
-        return [g, dModulation, dy]
-      }
-      noticeComposed(device, 'gatedResidualBackward')
-      if (dGate) sumTokens(run(PRODUCT, [g, sy]), dGate)
-      return [g, dModulation, needs[2] ? run(PRODUCT, [g, gate]) : undefined]
+      const wants = { y: needs[2], modulation: needs[1], bias: false }
+      const { dy, dModulation } = gatedGradients(saved[1], saved[0], gateIndex, g, wants)
+      return [g, dModulation, dy]
     })
     return out
   })

@@ -149,7 +149,7 @@ export const isFinite: (x: Tensor) => Tensor = predicate('isFinite', (b, x) => b
 export const logicalNot: (x: Tensor) => Tensor = predicate('logicalNot', (b, x) => b.not(x))
 
 /** Derivative of x·sigmoid(x). */
-export function siluSlope(b: ProgramBuilder, x: Value): Value {
+function siluSlope(b: ProgramBuilder, x: Value): Value {
   const s = b.sigmoid(x)
   return b.fma(b.mul(x, s), b.sub(b.constant(1), s), s)
 }

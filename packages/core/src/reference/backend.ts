@@ -147,6 +147,7 @@ class ReferenceBackend implements Backend {
       ...epilogue,
       bias: view(epilogue.bias),
       preActivation: view(epilogue.preActivation),
+      slope: view(epilogue.slope),
       gate: view(epilogue.gate),
       residual: view(epilogue.residual),
     })

@@ -46,6 +46,21 @@ test('alpha scales the product but not the bias, and the pre-activation is kept'
   expect([...load(out)]).toEqual([0, 3, 8, 3])
 })
 
+test('the slope is the derivative of the activation at the value', () => {
+  const one = view([1], [1, 1])
+  for (const activation of ['none', 'gelu', 'silu', 'relu'] as const) {
+    for (const x of [-3, -0.5, 0.25, 4]) {
+      const at = (bias: number) => {
+        const [out, slope] = [empty([1, 1]), empty([1, 1])]
+        matmul(one, view([0], [1, 1]), out, { bias: view([bias], [1]), activation, slope })
+        return { value: load(out)[0], slope: load(slope)[0] }
+      }
+      const h = 1e-5
+      expect(at(x).slope).toBeCloseTo((at(x + h).value - at(x - h).value) / (2 * h), 8)
+    }
+  }
+})
+
 test('silu and gelu are applied to the value', () => {
   const out = empty([1, 1])
   matmul(view([1], [1, 1]), view([1], [1, 1]), out, { activation: 'silu' })

@@ -13,6 +13,7 @@ export interface EpilogueViews {
   bias?: View
   activation?: Activation
   preActivation?: View
+  slope?: View
   gate?: View
   residual?: View
   alpha?: number
@@ -26,9 +27,16 @@ const ACTIVATIONS: Record<Activation, (x: number) => number> = {
   relu: x => Math.max(x, 0),
 }
 
+const SLOPES: Record<Activation, (x: number) => number> = {
+  none: () => 1,
+  gelu: UNARY.geluGrad,
+  silu: x => UNARY.sigmoid(x) * (1 + x * UNARY.sigmoid(-x)),
+  relu: x => Number(x > 0),
+}
+
 /** out = residual + gate · activation(alpha · a·b + bias), added to out when accumulating. */
 export function matmul(a: View, b: View, out: View, epilogue: EpilogueViews = {}): void {
-  const { bias, activation = 'none', preActivation, gate, residual, alpha = 1, accumulate } = epilogue
+  const { bias, activation = 'none', preActivation, slope, gate, residual, alpha = 1, accumulate } = epilogue
   let values = product(a, b, out, epilogue.computeDtype === 'bf16').map(x => alpha * x)
   const combine = (operand: View, f: (value: number, other: number) => number) => {
     const others = load(operand, out.shape)
@@ -36,6 +44,7 @@ export function matmul(a: View, b: View, out: View, epilogue: EpilogueViews = {}
   }
   if (bias) combine(bias, (value, other) => value + other)
   if (preActivation) store(preActivation, values)
+  if (slope) store(slope, values.map(SLOPES[activation]))
   values = values.map(ACTIVATIONS[activation])
   if (gate) combine(gate, (value, other) => value * other)
   if (residual) combine(residual, (value, other) => value + other)

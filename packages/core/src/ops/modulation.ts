@@ -1,0 +1,81 @@
+// The packed modulation [B, S, C] of adaLN (Peebles & Xie, arXiv:2212.09748), whose rows shift, scale and gate a block's
+// activations: its checks, its rows as views, and the gradients of what a row gates.
+
+import { bytesPerElement } from '../dtype'
+import { noticeComposed } from '../notice'
+import { program } from '../program'
+import { showShape } from '../shape'
+import { emptyTensor, type Tensor, viewOf } from '../tensor'
+import { dense } from './layout'
+import { checkFloat, sharedDevice, sharedDType } from './operands'
+import { run } from './run-program'
+import { sumTo } from './sum-to'
+
+/** Row `index` of a packed modulation as a view [B, 1, C]. */
+export function modulationRow(modulation: Tensor, index: number): Tensor {
+  const [batch, , channels] = modulation.shape
+  const { strides } = modulation
+  const offset = modulation.byteOffset + index * strides[1] * bytesPerElement(modulation.dtype)
+  return viewOf(modulation, [batch, 1, channels], strides, offset)
+}
+
+export function checkModulation(op: string, x: Tensor, modulation: Tensor, indices: readonly number[]): void {
+  sharedDevice(op, [x, modulation])
+  sharedDType(op, [x, modulation])
+  checkFloat(op, 'x', x)
+  if (x.rank !== 3) throw new RangeError(`${op}: x has shape ${showShape(x.shape)} (expected [B, N, C])`)
+  const [batch, , channels] = x.shape
+  if (modulation.rank !== 3 || modulation.shape[0] !== batch || modulation.shape[2] !== channels) {
+    throw new RangeError(
+      `${op}: modulation has shape ${showShape(modulation.shape)} (expected [${batch}, S, ${channels}] for x ${showShape(x.shape)})`,
+    )
+  }
+  for (const index of indices) {
+    if (!Number.isInteger(index) || index < 0 || index >= modulation.shape[1]) {
+      throw new RangeError(
+        `${op}: index ${index} is not one of the ${modulation.shape[1]} rows of the modulation ${showShape(modulation.shape)}`,
+      )
+    }
+  }
+}
+
+/** A gradient for the whole modulation, 0 outside the rows that the op used. */
+export function modulationGradient(shape: readonly number[], like: Tensor): Tensor {
+  const d = emptyTensor(like.device, shape, like.dtype)
+  like.device.backend.fill(d, 0)
+  return d
+}
+
+/** Σ over N of [B, N, C] into the row [B, 1, C] of a gradient. */
+export function sumTokens(x: Tensor, into: Tensor): void {
+  const sum = emptyTensor(x.device, into.shape, x.dtype)
+  x.device.backend.reduce('sum', x, sum, false)
+  x.device.backend.copy(sum, into)
+}
+
+const PRODUCT = program('gatedResidual gradient', 2, 0, (b, g, x) => b.mul(g, x))
+
+/** Gradients of residual + gate·y from g, that of the result: of y, of the modulation that holds the gate, and of a bias [C] added to every row of y. */
+export function gatedGradients(
+  y: Tensor,
+  modulation: Tensor,
+  gateIndex: number,
+  g: Tensor,
+  wants: { y: boolean; modulation: boolean; bias: boolean },
+): { dy: Tensor | undefined; dModulation: Tensor | undefined; dBias: Tensor | undefined } {
+  const { device, dtype } = g
+  const { backend } = device
+  const gate = modulationRow(modulation, gateIndex)
+  const dModulation = wants.modulation ? modulationGradient(modulation.shape, g) : undefined
+  const dGate = dModulation && modulationRow(dModulation, gateIndex)
+  if (backend.gatedResidualBackward) {
+    const dy = wants.y ? emptyTensor(device, y.shape, dtype) : undefined
+    const dBias = wants.bias ? emptyTensor(device, y.shape.slice(-1), dtype) : undefined
+    backend.gatedResidualBackward(dense(y), gate, dense(g), dy, dGate, dBias)
+    return { dy, dModulation, dBias }
+  }
+  noticeComposed(device, 'gatedResidualBackward')
+  if (dGate) sumTokens(run(PRODUCT, [g, y]), dGate)
+  const dy = wants.y || wants.bias ? run(PRODUCT, [g, gate]) : undefined
+  return { dy, dModulation, dBias: wants.bias && dy ? sumTo(dy, y.shape.slice(-1)) : undefined }
+}
