@@ -1,20 +1,37 @@
-// Where the user called an op: for faults that only the data shows, which come to light at a later read.
+// Where the user called something: for faults that only the data shows, and for tensors used after they were freed, both
+// of which come to light later.
 
 import type { CallSite } from './backend'
 
-/** The stack of whoever called `caller`, kept so that a fault the device finds later can name where it came from. */
-export function callSite(op: string, caller: (...args: never[]) => unknown): CallSite {
+/** Holds a stack without its text: formatting a stack costs more than taking it, and most are never read. */
+export interface Stack {
+  readonly stack?: string
+}
+
+/** The stack of whoever called `caller`, at most `frames` deep. */
+export function stackOfCaller(caller: (...args: never[]) => unknown, frames: number): Stack {
+  // Elsewhere than in V8 the stack begins inside core.
+  if (!Error.captureStackTrace) return new Error()
   const limit = Error.stackTraceLimit
-  Error.stackTraceLimit = 8
-  const site = new Error()
-  // V8 leaves out the op itself and what it calls; elsewhere the stack begins inside core.
-  Error.captureStackTrace?.(site, caller)
+  Error.stackTraceLimit = frames
+  const stack: Stack = {}
+  Error.captureStackTrace(stack, caller)
   Error.stackTraceLimit = limit
-  return {
-    op,
-    // Formatting a stack costs more than taking it; most sites are never read.
-    get stack() {
-      return site.stack
-    },
+  return stack
+}
+
+class Site implements CallSite {
+  constructor(
+    readonly op: string,
+    private readonly caller: Stack,
+  ) {}
+
+  get stack(): string | undefined {
+    return this.caller.stack
   }
+}
+
+/** Whoever called `caller`, kept so that a fault the device finds later can name where it came from. */
+export function callSite(op: string, caller: (...args: never[]) => unknown): CallSite {
+  return new Site(op, stackOfCaller(caller, 8))
 }

@@ -1,30 +1,27 @@
 // Who disposes handles. A scope disposes the tensors made inside it, except those that leave it: returned, kept, or
 // held as a gradient. Synchronous on purpose: two interleaved async functions cannot mix up their scopes.
 
+import { type FreedBy, freedBy } from './freed-by'
 import type { Tensor } from './tensor'
-
-/** Where a tensor was freed, for the error of whoever uses it afterwards. */
-export interface FreedBy {
-  readonly what: string
-  readonly site?: Error
-}
 
 export class Scope {
   closed = false
-  private readonly members = new Set<Tensor>()
-  private readonly freedBy: FreedBy
+  /** In no order: each knows its position, so that it can leave at once. */
+  private readonly members: Tensor[] = []
 
-  constructor(what: string, site?: Error) {
-    this.freedBy = { what, site }
-  }
+  constructor(private readonly end: FreedBy) {}
 
   add(tensor: Tensor): void {
     tensor.scope = this
-    this.members.add(tensor)
+    tensor.position = this.members.push(tensor) - 1
   }
 
   delete(tensor: Tensor): void {
-    this.members.delete(tensor)
+    const last = this.members.pop() as Tensor
+    if (last !== tensor) {
+      this.members[tensor.position] = last
+      last.position = tensor.position
+    }
     tensor.scope = undefined
   }
 
@@ -36,11 +33,10 @@ export class Scope {
       this.delete(tensor)
       adopt(tensor, parent)
     })
-    for (const tensor of this.members) {
-      tensor.scope = undefined
-      tensor.free(this.freedBy)
-    }
-    this.members.clear()
+    // All leave before any is freed: a tensor takes its gradient with it, which may be a member too.
+    for (const tensor of this.members) tensor.scope = undefined
+    for (const tensor of this.members) tensor.free(this.end)
+    this.members.length = 0
   }
 }
 
@@ -54,11 +50,15 @@ export function adopt(tensor: Tensor, into: Scope | undefined = current): void {
 }
 
 /** Visits the tensors in a value: itself, or in arrays, Maps and plain objects. */
-function forEachTensor(value: unknown, visit: (tensor: Tensor) => void, seen = new Set<object>()): void {
-  if (typeof value !== 'object' || value === null || seen.has(value)) return
-  seen.add(value)
+function forEachTensor(value: unknown, visit: (tensor: Tensor) => void, seen?: Set<object>): void {
+  if (typeof value !== 'object' || value === null) return
   if (isTensor(value)) visit(value)
-  else if (Array.isArray(value) || value instanceof Set) for (const item of value) forEachTensor(item, visit, seen)
+  else if (!seen?.has(value)) visitMembers(value, visit, seen ?? new Set())
+}
+
+function visitMembers(value: object, visit: (tensor: Tensor) => void, seen: Set<object>): void {
+  seen.add(value)
+  if (Array.isArray(value) || value instanceof Set) for (const item of value) forEachTensor(item, visit, seen)
   else if (value instanceof Map) for (const item of value.values()) forEachTensor(item, visit, seen)
   else if (Object.getPrototypeOf(value) === Object.prototype || Object.getPrototypeOf(value) === null) {
     for (const item of Object.values(value)) forEachTensor(item, visit, seen)
@@ -95,12 +95,14 @@ function runIn<T>(scope: Scope | undefined, fn: () => T): T {
  * objects), those passed to `keep`, and gradients and parameters. Throws when `fn` returns a Promise.
  */
 export function scope<T>(fn: () => T): T {
-  return runAndClose(new Scope('the end of a scope', new Error()), fn)
+  return runAndClose(new Scope(freedBy('the end of a scope', scope)), fn)
 }
+
+const END_OF_OP: FreedBy = { what: 'the end of the op that made it' }
 
 /** `scope` for the inside of an op: disposes its intermediate tensors, without noting a place no user would look for. */
 export function internally<T>(fn: () => T): T {
-  return runAndClose(new Scope('the end of the op that made it'), fn)
+  return runAndClose(new Scope(END_OF_OP), fn)
 }
 
 function runAndClose<T>(inner: Scope, fn: () => T): T {
@@ -124,7 +126,7 @@ export interface AsyncScope {
 
 /** As `scope`, for a function that awaits: `await scopeAsync(async s => { const y = s.run(() => model(x)); return await y.data() })`. */
 export async function scopeAsync<T>(fn: (scope: AsyncScope) => Promise<T>): Promise<T> {
-  const inner = new Scope('the end of a scopeAsync', new Error())
+  const inner = new Scope(freedBy('the end of a scopeAsync', scopeAsync))
   const outer = current
   let open = true
   const handle: AsyncScope = {
@@ -152,6 +154,13 @@ export function keep<T extends Tensor>(tensor: T): T {
   tensor.scope?.delete(tensor)
   tensor.collectable()
   return tensor
+}
+
+/** Takes a tensor out of the running scope; false when it is no member of that. */
+export function takeFromScope(tensor: Tensor): boolean {
+  if (!current || tensor.scope !== current) return false
+  current.delete(tensor)
+  return true
 }
 
 /** Runs `fn` outside every scope: what it makes is owned by the caller (gradients, parameters, optimizer state). */

@@ -1,18 +1,22 @@
 // A tensor: a shape and strides over reference-counted storage on a device, and its place on the tape.
 
-import type { GradNode } from './autograd/node'
+import type { Edge, GradNode } from './autograd/node'
 import type { Operand } from './backend'
 import type { Device } from './device'
 import { bytesPerElement, type DType, type HostArray, hostArray, isFloat } from './dtype'
-import { adopt, type FreedBy, type Scope } from './scope'
+import { type FreedBy, freedBy, showPlace } from './freed-by'
+import { adopt, type Scope } from './scope'
 import { contiguousStrides, isContiguous, showShape, sizeOf } from './shape'
 import type { Storage } from './storage'
 
 /** What the finalizer frees when a handle was lost; separate from the tensor so that it does not keep it alive. */
 interface Resources {
-  storage: Storage
+  readonly storage: Storage
   node: GradNode | undefined
 }
+
+const FREED_WITH_OWNER: FreedBy = { what: 'the end of the tensor it is the gradient of' }
+const FREED_AS_COPY: FreedBy = { what: 'data(), which made it to read from' }
 
 const lost = new FinalizationRegistry<Resources>(resources => {
   resources.storage.device.liveTensors--
@@ -23,38 +27,37 @@ const lost = new FinalizationRegistry<Resources>(resources => {
 export class Tensor implements Operand {
   /** Set by `backward` on leaves that require a gradient; the tensor owns it. */
   grad: Tensor | undefined
-  /** The scope that will dispose this handle. */
+  /** The scope that will dispose this handle, and where it stands in the scope's list. */
   scope: Scope | undefined
-  /** Which output of `node` this is. */
-  outputIndex = 0
+  position = 0
   /** For error messages; `nn` sets it on parameters. */
   name: string | undefined
-  private wantsGrad = false
-  private registered = false
   private freedBy: FreedBy | undefined
-  private readonly resources: Resources
+  /** Where gradients of this tensor go; undefined when it requires none. */
+  private place: Edge | undefined
+  /** Set while the garbage collector is to free what a lost handle holds. */
+  private resources: Resources | undefined
 
   /** Takes over one reference to `storage`. Use device methods and ops instead. */
   constructor(
     readonly device: Device,
-    storage: Storage,
+    private readonly memory: Storage,
     readonly shape: readonly number[],
     readonly strides: readonly number[],
     readonly byteOffset: number,
     readonly dtype: DType,
   ) {
-    this.resources = { storage, node: undefined }
     device.liveTensors++
   }
 
   /** A handle of its own over `base`'s storage; off the tape, owned by the caller. */
   static view(base: Tensor, shape: readonly number[], strides: readonly number[], byteOffset: number): Tensor {
-    return new Tensor(base.device, base.storage.retain() as Storage, shape, strides, byteOffset, base.dtype)
+    return new Tensor(base.device, base.storage.retain(), shape, strides, byteOffset, base.dtype)
   }
 
   get storage(): Storage {
     if (this.freedBy) this.throwFreed('tensor')
-    return this.resources.storage
+    return this.memory
   }
 
   /** Throws, naming `op` and where the tensor was freed, when it was. */
@@ -62,12 +65,20 @@ export class Tensor implements Operand {
     if (this.freedBy) this.throwFreed(op)
   }
 
-  get node(): GradNode | undefined {
-    return this.resources.node
+  /** Its place on the tape; undefined when it requires no gradient. */
+  get edge(): Edge | undefined {
+    return this.place
   }
 
-  set node(node: GradNode | undefined) {
-    this.resources.node = node
+  /** The node this is a result of, which it holds a reference to. */
+  get node(): GradNode | undefined {
+    return this.place?.node
+  }
+
+  /** Makes this a result of a node, whose reference it takes over. */
+  joinTape(edge: Edge): void {
+    this.place = edge
+    if (this.resources) this.resources.node = edge.node
   }
 
   get rank(): number {
@@ -97,14 +108,14 @@ export class Tensor implements Operand {
   }
 
   get requiresGrad(): boolean {
-    return this.wantsGrad || this.node !== undefined
+    return this.place !== undefined
   }
 
   /** Only leaves can be set; the results of ops follow their inputs. */
   set requiresGrad(value: boolean) {
     if (this.node) throw new Error('requiresGrad can only be set on leaves; use detach(t) to cut a result off the tape')
     if (value) checkDifferentiable(this.dtype)
-    this.wantsGrad = value
+    this.place = value ? { leaf: this, node: undefined, index: 0 } : undefined
   }
 
   /** A copy of the values, row-major, once all work enqueued before has run. */
@@ -114,7 +125,7 @@ export class Tensor implements Operand {
     // An empty slice may begin behind the end of its memory.
     const offset = bytes === 0 ? 0 : dense.byteOffset
     const pending = this.device.backend.read(dense.storage, offset, bytes)
-    if (dense !== this) dense.dispose()
+    if (dense !== this) dense.free(FREED_AS_COPY)
     const read = await pending
     this.device.raise()
     const buffer = read.byteLength === read.buffer.byteLength ? read.buffer : read.slice().buffer
@@ -133,7 +144,7 @@ export class Tensor implements Operand {
 
   /** Ends this handle; the memory is freed when the last handle, view or tape entry goes. Twice is harmless. */
   dispose(): void {
-    if (!this.freedBy) this.free({ what: 'dispose()', site: new Error() })
+    if (!this.freedBy) this.free(freedBy('dispose()', this.dispose))
   }
 
   [Symbol.dispose](): void {
@@ -141,21 +152,21 @@ export class Tensor implements Operand {
   }
 
   /** `dispose`, with the reason that a later use is told. */
-  free(freedBy: FreedBy): void {
+  free(by: FreedBy): void {
     if (this.freedBy) return
-    this.freedBy = freedBy
+    this.freedBy = by
     this.scope?.delete(this)
-    if (this.registered) lost.unregister(this)
-    this.grad?.free({ what: 'the end of the tensor it is the gradient of' })
+    if (this.resources) lost.unregister(this)
+    this.grad?.free(FREED_WITH_OWNER)
     this.device.liveTensors--
-    this.resources.node?.release()
-    this.resources.storage.release()
+    this.node?.release()
+    this.memory.release()
   }
 
   /** Lets the garbage collector free what a lost handle holds: the safety net, not the plan. */
   collectable(): void {
-    if (this.registered || this.freedBy) return
-    this.registered = true
+    if (this.resources || this.freedBy) return
+    this.resources = { storage: this.memory, node: this.node }
     lost.register(this, this.resources, this)
   }
 
@@ -164,14 +175,10 @@ export class Tensor implements Operand {
   }
 
   private throwFreed(op: string): never {
-    const { what, site } = this.freedBy as FreedBy
-    const where = site?.stack
-      ?.split('\n')
-      .filter(line => line.includes(' at '))
-      .slice(1, 6)
-      .join('\n')
+    const by = this.freedBy as FreedBy
+    const where = showPlace(by)
     throw new Error(
-      `${op}: a tensor of shape ${showShape(this.shape)}${this.name ? ` (${this.name})` : ''} is used after it was freed by ${what}` +
+      `${op}: a tensor of shape ${showShape(this.shape)}${this.name ? ` (${this.name})` : ''} is used after it was freed by ${by.what}` +
         (where ? `, which was here:\n${where}\n` : ''),
     )
   }

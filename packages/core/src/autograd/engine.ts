@@ -2,14 +2,17 @@
 // order, so a node's gradient is complete when its turn comes; nodes recorded meanwhile (recompute) simply come first.
 
 import type { Backend } from '../backend'
+import type { FreedBy } from '../freed-by'
 import { program } from '../program'
-import { adopt, internally, unscoped } from '../scope'
+import { adopt, internally, takeFromScope, unscoped } from '../scope'
 import { sameShape, showShape } from '../shape'
 import { emptyTensor, Tensor } from '../tensor'
 import { withGrad } from './mode'
-import { type Edge, edgeOf, type GradNode } from './node'
+import type { Edge, GradNode } from './node'
 
 const ACCUMULATE = program('accumulate gradient', 2, 0, (b, x, y) => b.add(x, y))
+
+const FREED: FreedBy = { what: 'backward, which frees gradients as it consumes them' }
 
 /** a + b, into a's memory when nothing else holds it. Consumes both handles. */
 function accumulate(a: Tensor, b: Tensor): Tensor {
@@ -17,8 +20,8 @@ function accumulate(a: Tensor, b: Tensor): Tensor {
   const sum = reuse ? a : unscoped(() => emptyTensor(a.device, a.shape, a.dtype))
   const backend: Backend = a.device.backend
   backend.elementwise(ACCUMULATE, a.shape, [a, b], [], [sum])
-  if (!reuse) a.dispose()
-  b.dispose()
+  if (!reuse) a.free(FREED)
+  b.free(FREED)
   return sum
 }
 
@@ -31,7 +34,7 @@ class Pending {
   add(node: GradNode, index: number, gradient: Tensor): void {
     let slots = this.gradients.get(node)
     if (!slots) {
-      slots = node.outputs.map(() => undefined)
+      slots = new Array(node.outputs.length).fill(undefined)
       this.gradients.set(node.retain(), slots)
       this.push(node)
     }
@@ -55,7 +58,7 @@ class Pending {
   /** After a failure: frees the gradients that will not be used. */
   clear(): void {
     for (const [node, slots] of this.gradients) {
-      for (const slot of slots) slot?.dispose()
+      for (const slot of slots) slot?.free(FREED)
       node.release()
     }
     this.gradients.clear()
@@ -110,21 +113,21 @@ interface Pass {
 function run(root: Tensor, gradient: Tensor, pass: Pass): void {
   const pending = new Pending()
   const seed: Seed = (edge, tensor) => {
-    if ('leaf' in edge) pass.onLeaf(edge.leaf, tensor)
+    if (edge.leaf) pass.onLeaf(edge.leaf, tensor)
     else pending.add(edge.node, edge.index, tensor)
   }
   const outer = running
   running = seed
   try {
     withGrad(false, () => {
-      seed(edgeOf(root) as Edge, gradient)
+      seed(root.edge as Edge, gradient)
       for (let next = pending.pop(); next; next = pending.pop()) {
         const { node, gradients } = next
         try {
           pass.onNode?.(node, gradients)
           step(node, gradients, seed, pass)
         } finally {
-          for (const tensor of gradients) tensor?.dispose()
+          for (const tensor of gradients) tensor?.free(FREED)
           node.drop()
           node.release()
         }
@@ -145,38 +148,46 @@ function step(node: GradNode, gradients: readonly (Tensor | undefined)[], seed: 
         'run the forward pass again, or add the losses up and call backward once',
     )
   }
-  const received: [Edge, Tensor][] = []
+  const { edges } = node
+  const needs = edges.map(edge => edge !== undefined && (pass.wants?.(edge) ?? true))
+  const received: (Tensor | undefined)[] = new Array(edges.length).fill(undefined)
   try {
     internally(() => {
-      const needs = node.edges.map(edge => edge !== undefined && (pass.wants?.(edge) ?? true))
       const results = node.backward(gradients, { saved: node.unpack(), needs })
-      node.edges.forEach((edge, i) => {
-        const result = results[i]
-        if (!edge || !needs[i] || !result) return
+      for (let i = 0; i < edges.length; i++) {
+        const [edge, result] = [edges[i], results[i]]
+        if (!edge || !needs[i] || !result) continue
         checkShape(node.op, i, result, edge)
-        received.push([edge, own(result)])
-      })
+        received[i] = own(result)
+      }
     })
   } catch (error) {
-    for (const [, gradient] of received) gradient.dispose()
+    for (const gradient of received) gradient?.free(FREED)
     throw error
   }
   // Only now that the op's own handles are gone does shared memory mean that someone else holds it, and must be copied.
-  for (const [edge, gradient] of received) seed(edge, gradient)
+  for (let i = 0; i < edges.length; i++) {
+    const gradient = received[i]
+    if (gradient) seed(edges[i] as Edge, gradient)
+  }
 }
 
 /** A gradient of another shape would be broadcast without a word. */
 function checkShape(op: string, index: number, gradient: Tensor, edge: Edge): void {
-  const { shape } = 'leaf' in edge ? edge.leaf : edge.node.outputs[edge.index]
+  const shape = edge.leaf ? edge.leaf.shape : edge.node.outputs[edge.index]
   if (sameShape(gradient.shape, shape)) return
   throw new RangeError(
     `backward of ${op}: the gradient of input ${index} has shape ${showShape(gradient.shape)} but the input has ${showShape(shape)}`,
   )
 }
 
-/** A handle of the engine's own: results may be the incoming gradient, a view of it, or one tensor for two inputs. */
+/** What a node's function made, taken from its scope; a handle of the engine's own to what is not the function's alone. */
 function own(result: Tensor): Tensor {
-  return Tensor.view(result, result.shape, result.strides, result.byteOffset)
+  return !result.requiresGrad && takeFromScope(result) ? result : anotherHandle(result)
+}
+
+function anotherHandle(tensor: Tensor): Tensor {
+  return Tensor.view(tensor, tensor.shape, tensor.strides, tensor.byteOffset)
 }
 
 function rootGradient(op: string, output: Tensor, gradient: Tensor | undefined): Tensor {
@@ -196,7 +207,7 @@ function rootGradient(op: string, output: Tensor, gradient: Tensor | undefined):
         `${op}: the gradient is ${gradient} but the tensor is ${output} (dtype and device must agree)`,
       )
     }
-    return own(gradient)
+    return anotherHandle(gradient)
   }
   if (output.size !== 1) {
     throw new RangeError(
@@ -214,7 +225,7 @@ export function backward(tensor: Tensor, gradient?: Tensor): void {
   run(tensor, rootGradient('backward', tensor, gradient), {
     onLeaf(leaf, received) {
       if (leaf.disposed) {
-        received.dispose()
+        received.free(FREED)
         return
       }
       leaf.grad = leaf.grad ? accumulate(leaf.grad, received) : unshared(received)
@@ -227,7 +238,7 @@ export function backward(tensor: Tensor, gradient?: Tensor): void {
 function unshared(tensor: Tensor): Tensor {
   if (tensor.contiguous && !tensor.storage.shared) return tensor
   const copy = tensor.device.copyOf(tensor)
-  tensor.dispose()
+  tensor.free(FREED)
   return copy
 }
 
@@ -240,20 +251,20 @@ export function grad(output: Tensor, inputs: readonly Tensor[], gradient?: Tenso
   const keyOf = new Map<GradNode, Map<number, Tensor>>()
   const leaves = new Set<Tensor>()
   for (const input of inputs) {
-    if (!input.requiresGrad)
-      throw new Error(`grad: an input of shape ${showShape(input.shape)} does not require a gradient`)
-    if (input.node) {
-      const slots = keyOf.get(input.node) ?? new Map<number, Tensor>()
-      keyOf.set(input.node, slots.set(input.outputIndex, input))
+    const { edge } = input
+    if (!edge) throw new Error(`grad: an input of shape ${showShape(input.shape)} does not require a gradient`)
+    if (edge.node) {
+      const slots = keyOf.get(edge.node) ?? new Map<number, Tensor>()
+      keyOf.set(edge.node, slots.set(edge.index, input))
     } else leaves.add(input)
   }
   const wanted = reaching(output.node, node => keyOf.has(node), leaves)
   const start = rootGradient('grad', output, gradient)
   const pass: Pass = {
     // A node that recompute makes while the pass runs is not in the map.
-    wants: edge => ('leaf' in edge ? leaves.has(edge.leaf) : (wanted.get(edge.node) ?? true)),
+    wants: edge => (edge.leaf ? leaves.has(edge.leaf) : (wanted.get(edge.node) ?? true)),
     onLeaf(leaf, received) {
-      if (!leaves.has(leaf)) received.dispose()
+      if (!leaves.has(leaf)) received.free(FREED)
       else {
         const old = found.get(leaf)
         found.set(leaf, old ? accumulate(old, received) : unshared(received))
@@ -269,11 +280,12 @@ export function grad(output: Tensor, inputs: readonly Tensor[], gradient?: Tenso
   try {
     run(output, start, pass)
   } catch (error) {
-    for (const received of found.values()) received.dispose()
+    for (const received of found.values()) received.free(FREED)
     throw error
   }
   return inputs.map(input => {
-    const first = input.node ? (keyOf.get(input.node)?.get(input.outputIndex) as Tensor) : input
+    const { node, index } = input.edge as Edge
+    const first = node ? (keyOf.get(node)?.get(index) as Tensor) : input
     const received = found.get(first)
     const result = unscoped(() => {
       if (!received) return input.device.zeros(input.shape, { dtype: input.dtype })
@@ -297,11 +309,11 @@ function reaching(
     if (seen.has(node)) continue
     seen.add(node)
     nodes.push(node)
-    for (const edge of node.edges) if (edge && 'node' in edge) stack.push(edge.node)
+    for (const edge of node.edges) if (edge?.node) stack.push(edge.node)
   }
   const result = new Map<GradNode, boolean>()
   for (const node of nodes.sort((a, b) => a.id - b.id)) {
-    const reaches = node.edges.some(edge => edge && ('leaf' in edge ? leaves.has(edge.leaf) : result.get(edge.node)))
+    const reaches = node.edges.some(edge => edge && (edge.leaf ? leaves.has(edge.leaf) : result.get(edge.node)))
     result.set(node, node.opaque || reaches || isWanted(node))
   }
   return result

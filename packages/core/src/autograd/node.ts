@@ -21,14 +21,13 @@ export type BackwardFunction = (
   context: BackwardContext,
 ) => readonly (Tensor | undefined)[]
 
-/** Where the gradient of an input goes: to a leaf, or to output `index` of an earlier node. */
-export type Edge = { readonly leaf: Tensor } | { readonly node: GradNode; readonly index: number }
-
-interface Saved {
-  readonly tensor: Tensor
-  readonly version: number
-  readonly name: string | undefined
-}
+/**
+ * Where the gradient of a tensor goes: to the leaf it is, or to output `index` of a node. Each tensor has one, which all
+ * nodes that read it share.
+ */
+export type Edge =
+  | { readonly leaf: Tensor; readonly node: undefined; readonly index: 0 }
+  | { readonly leaf: undefined; readonly node: GradNode; readonly index: number }
 
 let nextId = 0
 
@@ -40,12 +39,15 @@ const FREED = { what: 'backward, which frees saved activations as it consumes th
 export class GradNode {
   /** Rises in the order of recording: every consumer of a node has a higher id. */
   readonly id = nextId++
-  readonly outputs: { readonly shape: readonly number[] }[] = []
+  /** Shapes of the outputs. */
+  readonly outputs: (readonly number[])[] = []
   consumed = false
   /** Recomputed nodes may reach leaves that are not among their edges. */
   opaque = false
   private references = 0
-  private saved: Saved[]
+  /** Handles of the tape's own, and the versions they had. */
+  private saved: readonly Tensor[]
+  private readonly versions: readonly number[]
 
   constructor(
     readonly op: string,
@@ -53,12 +55,9 @@ export class GradNode {
     saved: readonly Tensor[],
     readonly backward: BackwardFunction,
   ) {
-    for (const edge of edges) if (edge && 'node' in edge) edge.node.retain()
-    this.saved = saved.map(tensor => ({
-      tensor: Tensor.view(tensor, tensor.shape, tensor.strides, tensor.byteOffset),
-      version: tensor.version,
-      name: tensor.name,
-    }))
+    for (const edge of edges) edge?.node?.retain()
+    this.saved = saved.map(handleOf)
+    this.versions = saved.map(versionOf)
   }
 
   retain(): this {
@@ -76,32 +75,39 @@ export class GradNode {
   }
 
   /** The saved tensors, checked: a tensor changed in place since gives a wrong gradient without a word. */
-  unpack(): Tensor[] {
-    return this.saved.map(({ tensor, version, name }) => {
-      if (tensor.version !== version) {
-        throw new Error(
-          `backward of ${this.op}: ${name ? `parameter ${name}` : `a saved tensor of shape [${tensor.shape.join(', ')}]`} was changed in place after the forward pass ` +
-            `(version ${version}, now ${tensor.version}); run the optimizer after backward, or run the forward pass again`,
-        )
-      }
-      return tensor
-    })
+  unpack(): readonly Tensor[] {
+    for (let i = 0; i < this.saved.length; i++) {
+      if (this.saved[i].version !== this.versions[i]) this.throwChanged(this.saved[i], this.versions[i])
+    }
+    return this.saved
+  }
+
+  private throwChanged({ name, shape, version }: Tensor, before: number): never {
+    throw new Error(
+      `backward of ${this.op}: ${name ? `parameter ${name}` : `a saved tensor of shape [${shape.join(', ')}]`} was changed in place after the forward pass ` +
+        `(version ${before}, now ${version}); run the optimizer after backward, or run the forward pass again`,
+    )
   }
 
   /** Frees what the node holds; it cannot be differentiated afterwards. */
   drop(): void {
     this.consumed = true
-    for (const { tensor } of this.saved) tensor.free(FREED)
+    for (const tensor of this.saved) tensor.free(FREED)
     this.saved = []
     const edges = this.edges
     this.edges = []
-    for (const edge of edges) if (edge && 'node' in edge) edge.node.release()
+    for (const edge of edges) edge?.node?.release()
   }
 }
 
-export function edgeOf(tensor: Tensor): Edge | undefined {
-  if (tensor.node) return { node: tensor.node, index: tensor.outputIndex }
-  return tensor.requiresGrad ? { leaf: tensor } : undefined
+function handleOf(tensor: Tensor): Tensor {
+  const handle = Tensor.view(tensor, tensor.shape, tensor.strides, tensor.byteOffset)
+  handle.name = tensor.name
+  return handle
+}
+
+function versionOf(tensor: Tensor): number {
+  return tensor.version
 }
 
 /** The leaves that the function `recompute` is running uses. */
@@ -122,7 +128,9 @@ export function watchLeaves<T>(fn: () => T): { result: T; leaves: Tensor[] } {
 
 /** Whether an op over these inputs goes on the tape now. */
 export function shouldRecord(inputs: readonly (Tensor | undefined)[]): boolean {
-  return isGradEnabled() && inputs.some(input => input?.requiresGrad)
+  if (!isGradEnabled()) return false
+  for (let i = 0; i < inputs.length; i++) if (inputs[i]?.requiresGrad) return true
+  return false
 }
 
 /**
@@ -138,22 +146,15 @@ export function record(
   backward: BackwardFunction,
 ): void {
   if (watching) for (const input of inputs) if (input?.isLeaf && input.requiresGrad) watching.add(input)
-  if (shouldRecord(inputs))
-    attach(
-      new GradNode(
-        op,
-        inputs.map(input => input && edgeOf(input)),
-        saved,
-        backward,
-      ),
-      outputs,
-    )
+  if (!shouldRecord(inputs)) return
+  const edges = inputs.map(input => input?.edge)
+  attach(new GradNode(op, edges, saved, backward), outputs)
 }
 
+/** Makes `outputs` the results of `node`. */
 export function attach(node: GradNode, outputs: readonly Tensor[]): void {
-  outputs.forEach((output, index) => {
-    node.outputs.push({ shape: output.shape })
-    output.node = node.retain()
-    output.outputIndex = index
-  })
+  for (let index = 0; index < outputs.length; index++) {
+    node.outputs.push(outputs[index].shape)
+    outputs[index].joinTape({ leaf: undefined, node: node.retain(), index })
+  }
 }

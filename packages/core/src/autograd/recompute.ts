@@ -5,7 +5,7 @@ import { internally, rejectPromise } from '../scope'
 import { Tensor, viewOf } from '../tensor'
 import { currentPass } from './engine'
 import { isGradEnabled, withGrad } from './mode'
-import { attach, edgeOf, GradNode, watchLeaves } from './node'
+import { attach, GradNode, watchLeaves } from './node'
 
 /**
  * `fn(...inputs)` without keeping activations for the gradient: backward runs `fn` again. `fn` must be a function of its
@@ -21,10 +21,15 @@ export function recompute(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor
   const count = inputs.length
   // Parameters are saved for their versions alone: one changed since would make the second run another function.
   const saved = [...inputs, ...leaves.filter(leaf => !leaf.disposed && !inputs.includes(leaf))]
-  const node = new GradNode('recompute', inputs.map(edgeOf), saved, ([gradient], context) => {
-    if (gradient) replay(fn, context.saved.slice(0, count), node, gradient)
-    return []
-  })
+  const node = new GradNode(
+    'recompute',
+    inputs.map(input => input.edge),
+    saved,
+    ([gradient], context) => {
+      if (gradient) replay(fn, context.saved.slice(0, count), node, gradient)
+      return []
+    },
+  )
   node.opaque = true
   attach(node, [result])
   return result
@@ -45,7 +50,7 @@ function replay(
       return input
     })
     const output = checked(fn(...inputs))
-    const edge = edgeOf(output)
+    const { edge } = output
     // The pass takes over this handle, so it must not belong to the running scope.
     if (edge) pass(edge, Tensor.view(gradient, gradient.shape, gradient.strides, gradient.byteOffset))
   })
