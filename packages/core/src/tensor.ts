@@ -148,10 +148,10 @@ export class Tensor implements Operand {
   }
 
   [Symbol.dispose](): void {
-    this.dispose()
+    if (!this.freedBy) this.free(freedBy('the end of its using', this[Symbol.dispose]))
   }
 
-  /** `dispose`, with the reason that a later use is told. */
+  /** `dispose`, with the reason that a later use is told. Twice is harmless. */
   free(by: FreedBy): void {
     if (this.freedBy) return
     this.freedBy = by
@@ -182,6 +182,12 @@ export class Tensor implements Operand {
         (where ? `, which was here:\n${where}\n` : ''),
     )
   }
+}
+
+/** `dispose` for many: the place that a later use is told is noted once, which is most of what `dispose` costs. */
+export function disposeAll(tensors: Iterable<Tensor | undefined>): void {
+  const by = freedBy('disposeAll()', disposeAll)
+  for (const tensor of tensors) tensor?.free(by)
 }
 
 export function checkDifferentiable(dtype: DType): void {

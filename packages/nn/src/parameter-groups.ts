@@ -1,6 +1,6 @@
 // What an optimizer trains: the trainable weights of a module by name, each with its weight decay and rate.
 
-import type { Tensor } from '@ditkit/core'
+import { disposeAll, type Tensor } from '@ditkit/core'
 import type { Module } from './module'
 import { matchesName, type NamePattern } from './name-pattern'
 
@@ -50,8 +50,7 @@ export function trainedParameters(
 
 /** Frees all gradients. */
 export function zeroGrad(parameters: Iterable<Tensor>): void {
-  for (const parameter of parameters) {
-    parameter.grad?.dispose()
-    parameter.grad = undefined
-  }
+  const held = [...parameters]
+  disposeAll(held.map(parameter => parameter.grad))
+  for (const parameter of held) parameter.grad = undefined
 }

@@ -6,7 +6,7 @@ import { run, runProgram } from '../ops/run-program'
 import { sumTo } from '../ops/sum-to'
 import { program } from '../program'
 import { internally } from '../scope'
-import { emptyTensor, type Tensor } from '../tensor'
+import { disposeAll, emptyTensor, type Tensor } from '../tensor'
 import { keepScale, keptWeights } from './dropout'
 import { ATTENTION_CONTRACT, type AttentionContext, type AttentionKernel, type AttentionProblem } from './kernel'
 import type { TensorOperands } from './problem'
@@ -93,7 +93,7 @@ function forward(
       ]
       for (const columns of columnRanges) {
         const next = internally(() => step(inputs, rows, columns, state, v))
-        for (const old of state) old.dispose()
+        disposeAll(state)
         state = next
       }
       const [blockTop, blockTotal, sum] = state

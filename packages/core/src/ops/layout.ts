@@ -129,9 +129,7 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
     )
     let start = 0
     tensors.forEach((tensor, i) => {
-      const part = slice(out, index, start, start + sizes[i])
-      device.backend.copy(tensor, part)
-      part.dispose()
+      device.backend.copy(tensor, slice(out, index, start, start + sizes[i]))
       start += sizes[i]
     })
     record('concat', tensors, [out], [], ([g]) => (g ? split(g, sizes, index) : []))
