@@ -20,18 +20,13 @@ export function stackOfCaller(caller: (...args: never[]) => unknown, frames: num
   return stack
 }
 
-class Site implements CallSite {
-  constructor(
-    readonly op: string,
-    private readonly caller: Stack,
-  ) {}
-
-  get stack(): string | undefined {
-    return this.caller.stack
-  }
-}
-
 /** Whoever called `caller`, kept so that a fault the device finds later can name where it came from. */
 export function callSite(op: string, caller: (...args: never[]) => unknown): CallSite {
-  return new Site(op, stackOfCaller(caller, 8))
+  const place = stackOfCaller(caller, 8)
+  return {
+    op,
+    get stack() {
+      return place.stack
+    },
+  }
 }
