@@ -89,7 +89,7 @@ class Product {
 
   void run(const float* packed) {
     if (args_.m == 0 || args_.n == 0 || batches_ == 0) return;
-    plan_ = plan_gemm(batches_, args_.m, args_.n, args_.k, kernels_.rows, kernels_.columns);
+    plan_ = plan_gemm(batches_, args_.m, args_.n, args_.k, !reads_a_in_place(), kernels_.rows, kernels_.columns);
     if (plan_.mode == GemmMode::Whole) return run_whole(packed);
     for (int64_t batch = 0; batch < batches_; ++batch) {
       const GemmArgs args = at_batch(batch);
@@ -177,26 +177,19 @@ class Product {
     do {
       const int64_t last = std::min(args.k, first + plan_.k_block), steps = last - first;
       const LeftBlock a = left_block(args, row, rows, tiles, first, steps, packed_a);
-      const auto visit = [&](int t, int64_t j) {
-        const int64_t top = row + a.top(t), column = j * kernels_.columns;
-        const int columns = static_cast<int>(std::min<int64_t>(kernels_.columns, args.n - column));
-        const bool in_place = plain_ && columns == kernels_.columns;
-        float* out = in_place    ? args.c + top * args.c_row + column
-                     : one_visit ? sums
-                                 : sums + (t * (end - begin) + j - begin) * tile_floats_;
-        const int64_t out_row = in_place ? args.c_row : kernels_.columns;
-        const float* start = in_place && first == 0 && args.bias != nullptr ? args.bias + column : nullptr;
-        const bool accumulate = first > 0 || (in_place && args.beta == 1.0f);
-        multiply(a, t, columns, steps, b.data + j * b.panel + first * b.row, b.row, start, out, out_row, accumulate);
-        if (!in_place && last == args.k) kernels_.epilogue(args, out, out_row, top, column, a.height(t), columns);
-      };
-      if (reads_a_in_place()) {  // rows of a stay in L1 and whole rows of c are written
-        for (int t = 0; t < tiles; ++t) {
-          for (int64_t j = begin; j < end; ++j) visit(t, j);
-        }
-      } else {  // a packed block of a stays in L2, and a panel of b is fetched once
+      for (int t = 0; t < tiles; ++t) {
         for (int64_t j = begin; j < end; ++j) {
-          for (int t = 0; t < tiles; ++t) visit(t, j);
+          const int64_t top = row + a.top(t), column = j * kernels_.columns;
+          const int columns = static_cast<int>(std::min<int64_t>(kernels_.columns, args.n - column));
+          const bool in_place = plain_ && columns == kernels_.columns;
+          float* out = in_place    ? args.c + top * args.c_row + column
+                       : one_visit ? sums
+                                   : sums + (t * (end - begin) + j - begin) * tile_floats_;
+          const int64_t out_row = in_place ? args.c_row : kernels_.columns;
+          const float* start = in_place && first == 0 && args.bias != nullptr ? args.bias + column : nullptr;
+          const bool accumulate = first > 0 || (in_place && args.beta == 1.0f);
+          multiply(a, t, columns, steps, b.data + j * b.panel + first * b.row, b.row, start, out, out_row, accumulate);
+          if (!in_place && last == args.k) kernels_.epilogue(args, out, out_row, top, column, a.height(t), columns);
         }
       }
       first = last;

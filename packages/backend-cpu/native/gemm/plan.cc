@@ -9,10 +9,12 @@ namespace {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Longest run of k for which a tile of a and a panel of b still stream well from L2 into L1.
-constexpr int64_t kMaxStepsOfK = 384;
-// Floats of b that a block of c goes over again and again: half of a 2 MiB L2.
-constexpr int64_t kMaxFloatsOfB = int64_t{1} << 18;
+// Steps of k between two visits of a tile of c. Both operands stream from L2 well, so a visit is as long as the block of
+// b allows that stays there; a block of a that is packed has to stay there too.
+constexpr int64_t kMaxSteps = 1536;
+constexpr int64_t kMaxStepsOfPackedA = 384;
+// Floats of b that a block of c goes over again and again: 1.1 MiB of a 2 MiB L2.
+constexpr int64_t kMaxFloatsOfB = 192 * kMaxSteps;
 // Floats of b that one task may pack for itself.
 constexpr int64_t kMaxOwnFloatsOfB = int64_t{1} << 18;
 constexpr int64_t kTargetTasks = 16;
@@ -20,12 +22,13 @@ constexpr int64_t kMinTaskProducts = int64_t{1} << 18;
 
 }  // namespace
 
-GemmPlan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, int tile_rows, int tile_columns) {
+GemmPlan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, bool packs_a, int tile_rows, int tile_columns) {
   GemmPlan plan{};
+  const int64_t max_steps = packs_a ? kMaxStepsOfPackedA : kMaxSteps;
   const int64_t tiles = ceil_div(m, tile_rows);
   const int64_t panels = ceil_div(n, tile_columns);
   const int64_t products = m * n * std::max<int64_t>(k, 1);
-  const int64_t k_blocks = std::max<int64_t>(1, ceil_div(k, kMaxStepsOfK));
+  const int64_t k_blocks = std::max<int64_t>(1, ceil_div(k, max_steps));
   plan.k_block = std::max<int64_t>(1, ceil_div(k, k_blocks));
   plan.panel_block = std::max<int64_t>(1, std::min(panels, kMaxFloatsOfB / (plan.k_block * tile_columns)));
   plan.panel_block = ceil_div(panels, ceil_div(panels, plan.panel_block));
@@ -44,7 +47,7 @@ GemmPlan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, int tile_ro
   if (outputs <= 65536 && k >= 1024 && k >= 2 * std::max(m, n)) {
     plan.mode = GemmMode::SplitK;
     plan.splits = std::clamp<int64_t>(k / 384, 2, 16);
-    plan.k_block = ceil_div(ceil_div(k, plan.splits), ceil_div(ceil_div(k, plan.splits), kMaxStepsOfK));
+    plan.k_block = ceil_div(ceil_div(k, plan.splits), ceil_div(ceil_div(k, plan.splits), max_steps));
     return plan;
   }
   plan.mode = GemmMode::Blocked;

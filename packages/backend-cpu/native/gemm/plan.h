@@ -21,6 +21,6 @@ struct GemmPlan {
   int64_t splits;            // SplitK: ranges of k
 };
 
-GemmPlan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, int tile_rows, int tile_columns);
+GemmPlan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, bool packs_a, int tile_rows, int tile_columns);
 
 }  // namespace ditkit
