@@ -1,17 +1,30 @@
-"""PyTorch's side of `ditkit bench --peer torch`: reads a case as one line of JSON, then runs it once per line.
+"""PyTorch's side of `ditkit bench`: answers one line of JSON with one (src/bench/peer-process.ts says which).
 
-f32, no autocast, the given number of threads. The model follows Peebles & Xie, "Scalable Diffusion Models with
-Transformers", and has the shapes that ditkit's side has.
+Runs with PyTorch 1.13 and later. f32 unless a step asks for bf16 autocast. The model follows Peebles & Xie, "Scalable
+Diffusion Models with Transformers", and has the shapes that ditkit's side has; the training loop is the one people write.
 """
 
+import contextlib
 import json
 import math
+import os
 import sys
 import time
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+
+CHECKED_ROWS = 16
+
+
+def scaled_dot_product_attention(q, k, v, attn_mask=None, scale=None):
+    if hasattr(F, "scaled_dot_product_attention"):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask, scale=scale)
+    scores = q @ k.transpose(-2, -1) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+    return scores.softmax(-1) @ v
 
 
 class Block(nn.Module):
@@ -31,7 +44,7 @@ class Block(nn.Module):
         batch, tokens, width = x.shape
         qkv = self.qkv(self.norm1(x) * (1 + scale1) + shift1)
         q, k, v = qkv.reshape(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, width)
+        attended = scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, width)
         x = x + gate1 * self.proj(attended)
         hidden = F.gelu(self.fc1(self.norm2(x) * (1 + scale2) + shift2), approximate="tanh")
         return x + gate2 * self.fc2(hidden)
@@ -66,65 +79,167 @@ class DiT(nn.Module):
         return h.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, height, width)
 
 
-def step_case(p):
-    model = DiT(p["size"], p["patch"], p["channels"], p["width"], p["depth"], p["heads"], p["classes"])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    x = torch.randn(p["batch"], p["channels"], p["size"], p["size"])
-    target = torch.randn_like(x)
-    t = torch.rand(p["batch"]) * 1000
-    y = torch.randint(0, p["classes"], (p["batch"],))
+class Gemm:
+    def __init__(self, p):
+        self.x = torch.randn(p["m"], p["k"])
+        self.weight = torch.randn(p["n"], p["k"])
 
-    def run():
-        loss = F.mse_loss(model(x, t, y), target)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return run
-
-
-def gemm_case(p):
-    a = torch.randn(p["m"], p["k"])
-    weight = torch.randn(p["n"], p["k"])
-    bias = torch.randn(p["n"])
-
-    def run():
-        for _ in range(p["repeat"]):
-            F.linear(a, weight, bias)
-
-    return run
-
-
-def attention_case(p):
-    make = lambda tokens: torch.randn(p["batch"], tokens, p["heads"], p["dim"]).transpose(1, 2).requires_grad_()
-    q, k, v = make(p["queries"]), make(p["keys"]), make(p["keys"])
-    bias = torch.randn(1, 1, p["queries"], p["keys"]) if p["bias"] else None
-    upstream = torch.randn_like(q)
-
-    def run():
-        for _ in range(p["repeat"]):
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-            if p["backward"]:
-                torch.autograd.grad(out, (q, k, v), upstream)
-
-    def forward():
+    def run(self):
         with torch.no_grad():
-            run()
+            F.linear(self.x, self.weight)
 
-    return run if p["backward"] else forward
+    def accuracy(self):
+        """The largest error against float64 in some rows, over the largest entry."""
+        rows = [i * self.x.shape[0] // CHECKED_ROWS for i in range(CHECKED_ROWS)]
+        exact = F.linear(self.x[rows].double(), self.weight.double())
+        return ((F.linear(self.x, self.weight)[rows] - exact).abs().max() / exact.abs().max()).item()
+
+
+class Attention:
+    def __init__(self, p):
+        batch, heads, queries, keys, dim = (p[name] for name in ("batch", "heads", "queries", "keys", "dim"))
+        self.backward, self.bias, self.dim, self.pad_values = p["backward"], p["bias"], dim, p.get("padValues", False)
+
+        def tokens(batch, count, heads, dim):
+            return torch.randn(batch, count, heads, dim).transpose(1, 2).requires_grad_(self.backward)
+
+        self.qkv = [tokens(batch, queries, heads, dim), tokens(batch, keys, heads, dim), tokens(batch, keys, heads, dim)]
+        self.extra = []
+        self.mask = None
+        if self.bias == "dense":
+            self.extra = [torch.randn(1, 1, queries, keys, requires_grad=self.backward)]
+        elif self.bias != "none":
+            pairs = 1 if self.bias == "shared factors" else heads
+            self.extra = [tokens(1, queries, pairs, p["rank"]), tokens(1, keys, pairs, p["rank"])]
+        if p.get("lengths"):
+            self.mask = torch.arange(keys)[None, None, None, :] < torch.tensor(p["lengths"])[:, None, None, None]
+        self.upstream = torch.randn_like(self.qkv[0])
+
+    def forward(self):
+        q, k, v = self.qkv
+        if not self.extra or self.bias == "dense":
+            return scaled_dot_product_attention(q, k, v, attn_mask=self.extra[0] if self.extra else self.mask)
+        # [q * scale, fq] . [k, fk] = scale * q . k + fq . fk
+        batch, heads = q.shape[:2]
+        fq, fk = (factor.expand(batch, heads, -1, -1) for factor in self.extra)
+        q, k = torch.cat([q / math.sqrt(self.dim), fq], -1), torch.cat([k, fk], -1)
+        if self.pad_values:
+            v = F.pad(v, (0, q.shape[-1] - self.dim))
+        return scaled_dot_product_attention(q, k, v, scale=1.0)[..., : self.dim]
+
+    def run(self):
+        if self.backward:
+            return torch.autograd.grad(self.forward(), self.qkv + self.extra, self.upstream)
+        with torch.no_grad():
+            return self.forward()
+
+    def memory(self):
+        """What a run takes at its peak beyond what it returns, from the high-water mark of resident memory (Linux)."""
+        before = memory_of_process("VmRSS")
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+        out = self.run()
+        results = sum(t.numel() * 4 for t in (out if self.backward else [out])) + self.backward * self.upstream.numel() * 4
+        return memory_of_process("VmHWM") - before - results
+
+
+def memory_of_process(field):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field + ":"))
+
+
+class Step:
+    def __init__(self, p):
+        model = DiT(p["size"], p["patch"], p["channels"], p["width"], p["depth"], p["heads"], p["classes"])
+        self.parameters = list(model.parameters())
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-4)
+        self.model = torch.compile(model) if p.get("compile") else model
+        self.autocast = p["dtype"] == "bf16"
+        self.x = torch.randn(p["batch"], p["channels"], p["size"], p["size"])
+        self.target = torch.randn_like(self.x)
+        self.t = torch.rand(p["batch"]) * 1000
+        self.y = torch.randint(0, p["classes"], (p["batch"],))
+
+    def run(self):
+        with torch.autocast("cpu", dtype=torch.bfloat16) if self.autocast else contextlib.nullcontext():
+            loss = F.mse_loss(self.model(self.x, self.t, self.y), self.target)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+class Op:
+    def __init__(self, p):
+        shape = p["rows"], p["columns"]
+        x, y = torch.randn(shape, requires_grad=p["tape"]), torch.randn(shape, requires_grad=p["tape"])
+        self.grad = torch.enable_grad if p["tape"] else torch.no_grad
+        self.run = {
+            "add": lambda: x + y,
+            "mul": lambda: x * y,
+            "gelu": lambda: F.gelu(x, approximate="tanh"),
+            "softmax": lambda: x.softmax(-1),
+            "layerNorm": lambda: F.layer_norm(x, shape[-1:]),
+            "sum": lambda: x.sum(),
+        }[p["op"]]
+
+
+CASES = {"gemm": Gemm, "attention": Attention, "step": Step, "op": Op}
+
+
+class Entry:
+    """A problem with what was asked along with it."""
+
+    def __init__(self, message):
+        torch.manual_seed(0)
+        torch.set_num_threads(message["threads"])
+        self.threads, self.repeats = message["threads"], message["repeats"]
+        self.case = CASES[message["problem"]["kind"]](message["problem"])
+
+    def seconds(self):
+        torch.set_num_threads(self.threads)
+        run = self.case.run
+        if self.repeats > 1:
+            run()  # caches and threads are then as they are in the middle of work
+        with getattr(self.case, "grad", contextlib.nullcontext)():
+            start = time.perf_counter()
+            for _ in range(self.repeats):
+                run()
+            return (time.perf_counter() - start) / self.repeats
+
+
+def answer(entries, message):
+    if "make" in message:
+        problem = message["problem"]
+        if problem.get("compile") and not hasattr(torch, "compile"):
+            return {"cannot": f"PyTorch {torch.__version__} has no torch.compile"}
+        entries[message["make"]] = Entry(message)
+        compiled = ", compiled" if problem.get("compile") else ""
+        core = os.environ.get("OPENBLAS_CORETYPE")
+        return {"name": f"PyTorch {torch.__version__.split('+')[0]}{compiled}{f', OpenBLAS {core}' if core else ''}"}
+    if "run" in message:
+        return {"seconds": entries[message["run"]].seconds()}
+    if "accuracy" in message:
+        case = entries[message["accuracy"]].case
+        return {"accuracy": case.accuracy()} if hasattr(case, "accuracy") else {}
+    if "memory" in message:
+        case = entries[message["memory"]].case
+        return {"bytes": case.memory()} if hasattr(case, "memory") and sys.platform == "linux" else {}
+    del entries[message["drop"]]
+    return {}
 
 
 def main():
-    problem = json.loads(sys.stdin.readline())
-    torch.set_num_threads(problem["threads"])
-    torch.manual_seed(0)
-    run = {"step": step_case, "gemm": gemm_case, "attention": attention_case}[problem["case"]](problem)
-    print(json.dumps({"name": f"PyTorch {torch.__version__}"}), flush=True)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        run()
-        print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+    # Answers go out where stdout went; whatever a library prints must not get between them.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    entries = {}
+    for line in sys.stdin:
+        try:
+            result = answer(entries, json.loads(line))
+        except Exception as error:  # of this problem; the next may go well
+            result = {"error": f"{type(error).__name__}: {str(error).strip() or 'no message'}"[:500]}
+        print(json.dumps(result), file=answers, flush=True)
 
 
 if __name__ == "__main__":

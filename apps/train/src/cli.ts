@@ -2,7 +2,8 @@
 // The `ditkit` command.
 
 import { CheckpointError } from '@ditkit/checkpoint'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, InvalidArgumentError, Option } from 'commander'
+import { GROUPS, type Group, PEERS } from './bench/experiment'
 import { builtInRecipes } from './config/load'
 import { messageOf, UserError } from './errors'
 import { packageVersion } from './package-files'
@@ -70,16 +71,24 @@ program
 
 program
   .command('bench')
-  .description('measure against a peer in the same run, alternating, and report medians')
-  .addArgument(new Command().createArgument('<what>', 'what to measure').choices(['step', 'gemm', 'attention']))
-  .addOption(new Option('--peer <peer>', 'run this beside it').choices(['torch']))
+  .description('measure against peers in the same run, alternating, and report medians and ratios')
+  .addArgument(
+    new Argument('[group]', 'what to measure (default: all, against every peer that is there)').choices(GROUPS),
+  )
+  .addOption(new Option('--peer <peers...>', 'with a group: what to run beside it').choices(PEERS))
+  .option('--case <pattern>', 'only cases whose name contains this, such as "dit-s"')
   .option('--python <path>', 'Python that can import torch', 'python3')
+  .option('--python-openblas <path>', "Python whose torch uses OpenBLAS, such as Debian's", '/usr/bin/python3')
+  .option('--openblas-core <name>', "OpenBLAS's core type, such as SKYLAKEX (default: the fastest of several)")
+  .option('--install-peers', 'install the peers that are npm packages, at pinned versions, into a cache folder')
   .option('--threads <n>', 'threads for both sides', wholeNumber, 2)
   .option('--runs <n>', 'measured runs of each side, at least five', wholeNumber, 5)
+  .option('--quick', 'two runs of each side, to see that everything works')
+  .option('--markdown', 'print the table as Markdown')
   .option('--json <path>', 'also write the figures here')
-  .action(async (what: 'step' | 'gemm' | 'attention', options) => {
+  .action(async (group: Group | undefined, { peer, case: pattern, ...options }) => {
     const { bench } = await import('./bench/bench')
-    await bench({ what, ...options })
+    await bench({ group, peers: peer, pattern, ...options })
   })
 
 // Whoever reads the output may leave (`ditkit train digits | head`); training goes on.

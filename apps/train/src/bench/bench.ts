@@ -1,97 +1,160 @@
-// ditkit bench step|gemm|attention [--peer torch] [--python PATH] [--json FILE]
-//
-// Ratios against a peer in the same run, in turns, medians after warm-up: absolute times on a shared machine mean little.
+// ditkit bench [gemm|attention|step|ops]: ratios against peers in the same run, in turns, medians after warm-up, since absolute
+// times on a shared machine mean little. Without a group, everything that ditkit is to reach.
 
-import { cpus } from 'node:os'
+import { availableParallelism } from 'node:os'
+import { describeCpu } from '@ditkit/backend-cpu'
 import { writeFileAtomic } from '@ditkit/checkpoint/node'
-import type { Device } from '@ditkit/core'
-import { openDevice } from '../device'
 import { UserError } from '../errors'
 import { packageVersion } from '../package-files'
-import { type Case, casesOf } from './cases'
-import { alternate, type Comparison, median } from './subject'
+import { ditkitSubject } from './ditkit-subject'
+import type { Experiment, Group, PeerName, Row } from './experiment'
+import { type PeerOptions, Peers } from './peers'
+import { printer } from './print'
+import { type ReportRow, rowsOf } from './rows'
+import { type Result, runExperiment } from './run-experiment'
+import type { Rounds } from './subject'
+import { experimentsFor } from './table'
 import { type Lateness, watchTimer } from './timer-lateness'
-import { torchPeer } from './torch-peer'
 
-export interface BenchRequest {
-  readonly what: 'step' | 'gemm' | 'attention'
-  readonly peer?: 'torch'
-  readonly python: string
-  readonly threads: number
+export interface BenchRequest extends PeerOptions {
+  /** Default: all. */
+  readonly group?: Group
+  /** Default: with a group none, else those that the table names. */
+  readonly peers?: readonly PeerName[]
+  /** Only experiments whose name contains this. */
+  readonly pattern?: string
   readonly runs: number
+  /** Few runs, to see that everything works. */
+  readonly quick?: boolean
+  readonly markdown?: boolean
   readonly json?: string
 }
 
-interface CaseResult {
-  readonly title: string
-  readonly sides: readonly (Comparison & { gflops?: number })[]
-  /** ditkit's speed over the peer's; above 1 is faster than the peer. */
-  readonly speedup?: number
-}
-
+const FEWEST_RUNS = 5
 const WARM_UP = 2
+/** Threads of OpenMP spin some milliseconds for more work after a peer's turn. */
+const PAUSE_MS = 50
 /** A step's timers are watched over this many steps. */
 const TIMER_STEPS = 10
 
 export async function bench(request: BenchRequest): Promise<void> {
-  if (request.runs < 5) throw new UserError(`--runs is ${request.runs}; a median of fewer than five says little`)
-  const device = await openDevice({ device: 'cpu', threads: request.threads })
-  const processor = cpus()[0]?.model ?? 'unknown processor'
-  console.log(`${device.description}; median of ${request.runs} runs in turns, after ${WARM_UP}\n`)
-  try {
-    const results: CaseResult[] = []
-    for (const item of casesOf(request.what)) results.push(await measure(device, item, request))
-    const timer = request.what === 'step' ? await timerDuringSteps(device) : undefined
-    const report = {
-      benchmark: request.what,
-      version: packageVersion(),
-      processor,
-      device: device.description,
-      threads: request.threads,
-      runs: request.runs,
-      results,
-      ...(timer && { timer_lateness: timer }),
-    }
-    if (request.json) await writeFileAtomic(request.json, `${JSON.stringify(report, null, 2)}\n`)
-  } finally {
-    device.dispose()
-  }
-}
-
-async function measure(device: Device, item: Case, { peer, python, threads, runs }: BenchRequest): Promise<CaseResult> {
-  const subjects = [item.subject(device)]
-  if (peer === 'torch') subjects.push(await torchPeer(python, threads, item.problem))
-  try {
-    const measured = await alternate(subjects, runs, WARM_UP)
-    const sides = measured.map(side => (item.flops ? { ...side, gflops: item.flops / side.median / 1e9 } : side))
-    // The ratio is taken pair by pair: both sides of a pair met the same load.
-    const speedup = measured[1] && median(measured[0].seconds.map((own, i) => measured[1].seconds[i] / own))
-    const result = { title: item.title, sides, ...(speedup !== undefined && { speedup }) }
-    print(result)
-    return result
-  } finally {
-    for (const subject of subjects) await subject.close()
-  }
-}
-
-async function timerDuringSteps(device: Device): Promise<Lateness> {
-  const subject = casesOf('step')[0].subject(device)
-  await subject.run()
-  const stop = watchTimer()
-  for (let i = 0; i < TIMER_STEPS; i++) await subject.run()
-  const lateness = stop()
-  console.log(
-    `A 100 ms timer during ${TIMER_STEPS} steps: at most ${lateness.worst_ms.toFixed(0)} ms late, ${lateness.median_ms.toFixed(0)} ms in the median (${lateness.timers} timers)`,
-  )
-  return lateness
-}
-
-function print({ title, sides, speedup }: CaseResult): void {
-  console.log(title)
-  for (const { name, median: seconds, gflops } of sides) {
-    const rate = gflops ? `${gflops.toFixed(0).padStart(6)} GFLOP/s` : ''
-    console.log(`  ${name.padEnd(24)} ${(1000 * seconds).toFixed(2).padStart(10)} ms ${rate}`)
-  }
-  if (speedup !== undefined) console.log(`  ditkit is ${speedup.toFixed(2)} times as fast`)
+  const rounds = roundsOf(request)
+  const experiments = chosen(request)
+  const { cores, isa = 'baseline', isas, model } = describeCpu()
+  const header = [
+    `ditkit ${packageVersion()} on ${model}, ${cores} cores, ${isa} (of ${isas.join(', ')}); Node ${process.version}`,
+    `${request.threads} threads on every side unless said otherwise; medians of ${rounds.runs} runs in turns, after warm-up`,
+  ]
+  for (const text of header) console.log(text)
   console.log()
+  const peers = new Peers(request)
+  const around = { threads: request.threads, peer: peers.subject.bind(peers) }
+  const works = experiments.flatMap(({ rows, memory }) =>
+    [...rows, ...(memory ? [memory] : [])].map(({ work }) => work),
+  )
+  const out = printer(works, request.markdown ?? false, console.log)
+  const results: Result[] = []
+  const rows: ReportRow[] = []
+  let timer: Lateness | undefined
+  try {
+    for (const experiment of experiments) {
+      progress(experiment.name)
+      const result = await runExperiment(experiment, rounds, around)
+      results.push(result)
+      const made = rowsOf(result)
+      rows.push(...made)
+      for (const row of made) out.row(row)
+    }
+    progress('')
+    out.end()
+    if (request.group === 'step' && results.length > 0) timer = await timerDuringSteps(results[0], request.threads)
+  } finally {
+    peers.close()
+  }
+  const machine = { version: packageVersion(), processor: model, cores, isa, isas, node: process.version }
+  const report = {
+    ...{ ...machine, threads: request.threads, runs: rounds.runs, rows, results },
+    ...(timer && { timer_lateness: timer }),
+  }
+  if (request.json) await writeFileAtomic(request.json, `${JSON.stringify(report, null, 2)}\n`)
+  refuseSilentPeers(request, results)
+}
+
+function roundsOf({ runs, quick }: BenchRequest): Rounds {
+  if (quick) return { runs: 2, warmUp: 1, pause: PAUSE_MS }
+  if (runs < FEWEST_RUNS) {
+    throw new UserError(
+      `--runs is ${runs}; a median of fewer than five says little (--quick only shows that everything works)`,
+    )
+  }
+  return { runs, warmUp: WARM_UP, pause: PAUSE_MS }
+}
+
+/** The experiments asked for, with just the sides asked for. */
+function chosen({ group, peers, pattern = '', threads }: BenchRequest): Experiment[] {
+  const { isas, isa, problem } = describeCpu()
+  if (isa === undefined || problem) throw new UserError(problem ?? 'there is no CPU device')
+  const all = experimentsFor({ isas, isa, threads: Math.min(threads, availableParallelism()) })
+  const found = all.filter(each => (!group || each.group === group) && each.name.includes(pattern))
+  if (found.length === 0) {
+    const names = all.filter(each => !group || each.group === group).map(each => each.name)
+    throw new UserError(`--case ${pattern}: no experiment of that name (there are ${names.join(', ')})`)
+  }
+  const named = peers ?? (group ? [] : undefined)
+  return named ? found.map(each => withPeers(each, named)) : found
+}
+
+/** Leaves out the sides of other peers, and adds a comparison with those that the experiment does not have. */
+export function withPeers(experiment: Experiment, peers: readonly PeerName[]): Experiment {
+  const kept = Object.entries(experiment.sides).filter(
+    ([, { by }]) => by === 'ditkit' || by === 'peak' || peers.includes(by),
+  )
+  const sides = Object.fromEntries(kept)
+  const rows: Row[] = experiment.rows.filter(({ against }) => against === undefined || against in sides)
+  const { ours } = experiment.rows[0]
+  const work = experiment.rows[0].work.split(':')[0]
+  for (const peer of peers) {
+    if (Object.values(sides).some(({ by }) => by === peer)) continue
+    sides[peer] = { by: peer }
+    rows.push({ work: `${work}: ${peer}`, ours, against: peer })
+  }
+  if (rows.length === 0) rows.push({ work, ours })
+  const memory = experiment.memory && withoutMissing(experiment.memory, sides)
+  return { ...experiment, sides, rows, ...(memory && { memory }) }
+}
+
+function withoutMissing<M extends { against?: string }>(memory: M, sides: object): M {
+  return memory.against && !(memory.against in sides) ? { ...memory, against: undefined } : memory
+}
+
+/** A peer that was asked for by name and never ran is an error, with the reason. */
+function refuseSilentPeers({ peers = [] }: BenchRequest, results: readonly Result[]): void {
+  for (const peer of peers) {
+    const sides = results.flatMap(({ sides }) => Object.values(sides)).filter(({ side }) => side.by === peer)
+    if (sides.some(({ seconds }) => seconds.length > 0)) continue
+    throw new UserError(
+      `--peer ${peer} ran nothing: ${sides.find(({ failure }) => failure)?.failure ?? 'no case of it was chosen'}`,
+    )
+  }
+}
+
+async function timerDuringSteps({ experiment }: Result, threads: number): Promise<Lateness> {
+  const subject = await ditkitSubject(experiment.problem, { threads })
+  try {
+    await subject.run()
+    const stop = watchTimer()
+    for (let i = 0; i < TIMER_STEPS; i++) await subject.run()
+    const lateness = stop()
+    console.log(
+      `\nA 100 ms timer during ${TIMER_STEPS} steps: at most ${lateness.worst_ms.toFixed(0)} ms late, ${lateness.median_ms.toFixed(0)} ms in the median (${lateness.timers} timers)`,
+    )
+    return lateness
+  } finally {
+    await subject.close()
+  }
+}
+
+/** On a terminal, what is being measured; each text replaces the one before. */
+function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text && `${text} …`}`)
 }
