@@ -25,6 +25,39 @@ struct AdamWFactors {
   float ema_decay;
 };
 
+// Rows of one matrix, `stride` apart; null data: there is none.
+template <class T>
+struct RowsOf {
+  T* data = nullptr;
+  int64_t stride = 0;
+  T* at(int64_t row) const { return data + row * stride; }
+};
+
+// out = (x - mean) * rstd * (1 + scale) + shift, mean and rstd one per row. shift and scale may be missing.
+struct NormRows {
+  int64_t rows, channels;
+  float eps;
+  RowsOf<const float> x, shift, scale;
+  RowsOf<float> out, mean, rstd;
+};
+
+// dx, with residual added where there is one; d_shift and d_scale [channels] are added to. All three may be missing; dx may be
+// the memory of residual.
+struct NormGradientRows {
+  int64_t rows, channels;
+  RowsOf<const float> x, scale, mean, rstd, d_out, residual;
+  RowsOf<float> dx;
+  float *d_shift, *d_scale;
+};
+
+// dy = gate * d_out; y * d_out is added to d_gate, dy to d_bias [channels]. All three may be missing.
+struct GateGradientRows {
+  int64_t rows, channels;
+  RowsOf<const float> y, gate, d_out;
+  RowsOf<float> dy;
+  float *d_gate, *d_bias;
+};
+
 struct Kernels {
   void (*elementwise)(const ElementwisePlan& plan, int64_t first, int64_t last, float* scratch);
   double (*sum)(const float* a, int64_t n);
@@ -39,15 +72,9 @@ struct Kernels {
   // to[j * to_stride + i] = from[i * from_stride + j] for i < rows, j < columns; 4-byte elements
   void (*transpose)(const uint32_t* from, int64_t from_stride, uint32_t* to, int64_t to_stride, int64_t rows,
                     int64_t columns);
-  // (x - mean) * rstd * (1 + scale) + shift over a row of n; shift and scale may be null. Stores mean and rstd.
-  void (*norm_row)(const float* x, const float* shift, const float* scale, int64_t n, float eps, float* out, float* mean,
-                   float* rstd);
-  // dx of one row (null = not wanted); adds the row's part to d_shift and d_scale (null = not wanted).
-  void (*norm_row_gradient)(const float* x, const float* scale, const float* d_out, int64_t n, float mean, float rstd,
-                            float* dx, float* d_shift, float* d_scale);
-  // dy = gate * d_out, d_gate += y * d_out, d_bias += dy over a row (null = not wanted)
-  void (*gate_row_gradient)(const float* y, const float* gate, const float* d_out, int64_t n, float* dy, float* d_gate,
-                            float* d_bias);
+  void (*norm_rows)(const NormRows& rows);
+  void (*norm_gradient_rows)(const NormGradientRows& rows);
+  void (*gate_gradient_rows)(const GateGradientRows& rows);
   double (*sum_of_squares)(const float* a, int64_t n);
   // In place; `average` may be null.
   void (*adamw_update)(const AdamWFactors& factors, int64_t n, float* parameter, const float* gradient, float* first,

@@ -20,7 +20,7 @@ namespace DITKIT_NAMESPACE {
 extern const Kernels kKernels;
 const Kernels kKernels = {
     elementwise, sum_array, max_array, min_array, reduce_columns, add, random_fill, transpose,
-    norm_row, norm_row_gradient, gate_row_gradient, sum_of_squares, adamw_update,
+    norm_rows, norm_gradient_rows, gate_gradient_rows, sum_of_squares, adamw_update,
 };
 
 }  // namespace DITKIT_NAMESPACE

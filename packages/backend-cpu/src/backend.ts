@@ -222,10 +222,12 @@ export class CpuBackend implements Backend {
     dx: Operand | undefined,
     dShift: Operand | undefined,
     dScale: Operand | undefined,
+    options: { readonly residual?: Operand; readonly accumulate?: boolean } = {},
   ): void {
     const { commands } = this
     commands.begin(OPCODE.layerNormBackward).operand(x).optional(scale).operand(mean).operand(rstd).operand(dOut)
-    commands.optional(dx).optional(dShift).optional(dScale).submit()
+    commands.optional(dx).optional(dShift).optional(dScale)
+    commands.optional(options.residual).flag(options.accumulate).submit()
   }
 
   gatedResidualBackward(
@@ -235,10 +237,11 @@ export class CpuBackend implements Backend {
     dy: Operand | undefined,
     dGate: Operand | undefined,
     dBias: Operand | undefined,
+    options: { readonly accumulate?: boolean } = {},
   ): void {
     const { commands } = this
     commands.begin(OPCODE.gatedResidualBackward).operand(y).operand(gate).operand(dOut)
-    commands.optional(dy).optional(dGate).optional(dBias).submit()
+    commands.optional(dy).optional(dGate).optional(dBias).flag(options.accumulate).submit()
   }
 
   adamw(tensors: readonly AdamWTensors[], scalars: Operand, maxNorm: number, norm: Operand): void {

@@ -5,13 +5,16 @@ import {
   backward,
   type Device,
   gatedResidual,
+  grad,
   hostNormal,
+  linear,
   mlp,
   modulatedLayerNorm,
   mul,
   reference,
   rngKey,
   scope,
+  scopeAsync,
   sum,
   type Tensor,
 } from '@ditkit/core'
@@ -85,6 +88,27 @@ describe.each(describeCpu().isas)('%s', isa => {
       const [got, expected] = [await resultAndGradients(device, shapes, f), await resultAndGradients(exact, shapes, f)]
       for (const [i, values] of expected.entries()) expectClose(got[i], values, 3e-6)
     }
+  })
+
+  test('a gradient that others hold is not written into, though the ops behind it add to it', async () => {
+    await scopeAsync(async s => {
+      const [x, m, w] = s.run(() => [
+        tensor(device, 0, [2, 3, 5]),
+        tensor(device, 1, [2, 6, 5]),
+        tensor(device, 2, [5, 5]),
+      ])
+      const run = (g: Tensor) =>
+        s.run(() => {
+          const options = { into: { residual: x, modulation: m, gateIndex: 2 } }
+          const out = linear(modulatedLayerNorm(x, m, 0, 1), w, undefined, options)
+          return grad(out, [x, m], g)
+        })
+      const g = s.run(() => tensor(device, 3, [2, 3, 5]))
+      const before = await g.data()
+      const first = await Promise.all(run(g).map(t => t.data()))
+      expect(await g.data()).toEqual(before)
+      expect(await Promise.all(run(g).map(t => t.data()))).toEqual(first)
+    })
   })
 
   /** Sizes on both sides of a unit of work, one with an average. */

@@ -158,6 +158,8 @@ const templates = [
       ...optional(0.8, x),
       ...optional(0.8, row),
       ...optional(0.8, row),
+      ...optional(0.5, x),
+      below(2),
     ]
   },
   w => {
@@ -172,6 +174,7 @@ const templates = [
       ...optional(0.8, x),
       ...optional(0.8, row),
       ...optional(0.8, () => operand(w, [c])),
+      below(2),
     ]
   },
   w => {

@@ -162,7 +162,10 @@ export interface Backend {
     mean: Operand,
     rstd: Operand,
   ): void
-  /** Gradients of `layerNorm`. dShift, dScale [B, 1, C] (may be strided views; overwritten), summed over N. */
+  /**
+   * Gradients of `layerNorm`. dShift, dScale [B, 1, C] (may be strided views), summed over N; added to what they hold with `accumulate`,
+   * else overwritten. `residual` [B, N, C] is added to dx, and may be dx itself.
+   */
   layerNormBackward?(
     x: Operand,
     scale: Operand | undefined,
@@ -172,8 +175,12 @@ export interface Backend {
     dx: Operand | undefined,
     dShift: Operand | undefined,
     dScale: Operand | undefined,
+    options?: { readonly residual?: Operand; readonly accumulate?: boolean },
   ): void
-  /** Gradients of residual + gate·y: dy = gate·dOut, dGate [B, 1, C] = Σ_N y·dOut (may be a strided view), dBias [C] = Σ_B Σ_N dy. */
+  /**
+   * Gradients of residual + gate·y: dy = gate·dOut, dGate [B, 1, C] = Σ_N y·dOut (may be a strided view; added to what it holds
+   * with `accumulate`), dBias [C] = Σ_B Σ_N dy.
+   */
   gatedResidualBackward?(
     y: Operand,
     gate: Operand,
@@ -181,6 +188,7 @@ export interface Backend {
     dy: Operand | undefined,
     dGate: Operand | undefined,
     dBias: Operand | undefined,
+    options?: { readonly accumulate?: boolean },
   ): void
   /**
    * AdamW over many tensors in one pass, in place, with clipping by global norm and EMA. `scalars` is f32 [8] on the device:

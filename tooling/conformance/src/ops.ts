@@ -484,6 +484,25 @@ const branches: OpCase[] = [
   },
 ]
 
+/** Two branches that norm, gate and add to what they branched from, with rows of the modulation in common: gradients meet. */
+const meeting: OpCase[] = [
+  {
+    name: 'modulatedLayerNorm in branches that meet',
+    inputs: [{ shape: [3, 7, 17] }, { shape: [3, 6, 17] }, { shape: [17, 17] }],
+    run: (x, modulation, w) => {
+      const branch = (residual: Tensor, scaleIndex: number) =>
+        linear(modulatedLayerNorm(residual, modulation, 0, scaleIndex), w, undefined, {
+          into: { residual, modulation, gateIndex: 2 },
+        })
+      return branch(branch(x, 1), 4)
+    },
+    torch:
+      '(lambda f: f(f(a, 1), 4))(lambda x, s: x + b[:, 2:3] * F.linear(F.layer_norm(x, (17,), eps=1e-6) * (1 + b[:, s:s + 1]) + b[:, 0:1], c))',
+    tolerance: 1e-5,
+    composed: true,
+  },
+]
+
 const index: OpCase[] = [
   {
     name: 'embedding',
@@ -576,6 +595,7 @@ export const OPS: readonly OpCase[] = [
   ...matrices,
   ...bf16,
   ...branches,
+  ...meeting,
   ...index,
   ...norms,
   ...losses,

@@ -1,14 +1,21 @@
 // The arithmetic of AdamW on one stretch of a parameter, as PyTorch does it.
 
+// Blocks are summed in f32 lanes and added up in double.
 double sum_of_squares(const float* a, int64_t n) {
   double total = 0;
   for (int64_t start = 0; start < n; start += 4096) {
-    const int64_t m = n - start < 4096 ? n - start : 4096;
-    const float* const p = a + start;
-    total += sum_over(m, [&](int64_t i, int64_t k) {
-      const vf v = load_up_to(p + i, k);
-      return v * v;
-    });
+    const int64_t end = n - start < 4096 ? n : start + 4096;
+    vf s0 = {}, s1 = {}, s2 = {}, s3 = {};
+    int64_t i = start;
+    for (; i + 4 * kWidth <= end; i += 4 * kWidth) {
+      const vf v0 = load(a + i), v1 = load(a + i + kWidth), v2 = load(a + i + 2 * kWidth), v3 = load(a + i + 3 * kWidth);
+      s0 += v0 * v0, s1 += v1 * v1, s2 += v2 * v2, s3 += v3 * v3;
+    }
+    for (; i < end; i += kWidth) {
+      const vf v = load_up_to(a + i, end - i < kWidth ? end - i : kWidth);
+      s0 += v * v;
+    }
+    total += sum_lanes((s0 + s1) + (s2 + s3));
   }
   return total;
 }

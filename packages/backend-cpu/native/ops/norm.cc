@@ -19,6 +19,8 @@ struct Rows {
   int64_t batch = 0;
   int64_t token = 0;
   float* at(int64_t b, int64_t n) const { return data ? data + b * batch + n * token : nullptr; }
+  RowsOf<const float> from(int64_t b, int64_t n) const { return {at(b, n), token}; }
+  RowsOf<float> to(int64_t b, int64_t n) const { return {at(b, n), token}; }
 };
 
 struct Size {
@@ -59,11 +61,16 @@ Size size_of_rows(Decoder& in, const View& x) {
   return {x.shape[0], x.shape[1], x.shape[2]};
 }
 
-// Runs row(b, n, sums) over all rows; `sums` are `parts` rows of C to add to. They are kept per block of rows and added
-// up in order into `totals`, one per batch, or one for all where the batch stride
-// is 0 (null data = not wanted).
+// One row of zeros for each batch.
+void clear(const Rows& rows, const Size& size) {
+  if (rows.data == nullptr) return;
+  for (int64_t b = 0; b < size.batch; ++b) std::fill(rows.at(b, 0), rows.at(b, 0) + size.channels, 0.0f);
+}
+
+// Runs rows(b, first, count, sums) over blocks of the rows of a batch; `sums` are `parts` rows of C to add to. They are added up
+// in order to what `totals` hold, one per batch, or one for all where the batch stride is 0 (null data = not wanted).
 template <class F>
-void over_rows(const Size& size, int parts, const Rows* totals, Executor& executor, F row) {
+void over_rows(const Size& size, int parts, const Rows* totals, Executor& executor, F rows) {
   const int64_t blocks = (size.tokens + kBlockRows - 1) / kBlockRows;
   const int64_t width = size.channels * parts;
   float* const partial = width > 0 ? executor.workspace.get(kPartials, size.batch * blocks * width) : nullptr;
@@ -71,13 +78,12 @@ void over_rows(const Size& size, int parts, const Rows* totals, Executor& execut
     float* const sums = partial + k * width;
     std::fill(sums, sums + width, 0.0f);
     const int64_t b = k / blocks, first = k % blocks * kBlockRows;
-    for (int64_t n = first; n < std::min(size.tokens, first + kBlockRows); ++n) row(b, n, sums);
+    rows(b, first, std::min(kBlockRows, size.tokens - first), sums);
   });
   for (int64_t b = 0; b < size.batch; ++b) {
     for (int part = 0; part < parts; ++part) {
       float* const total = totals[part].at(b, 0);
       if (total == nullptr) continue;
-      if (b == 0 || totals[part].batch != 0) std::fill(total, total + size.channels, 0.0f);
       for (int64_t block = 0; block < blocks; ++block) {
         executor.kernels.add(total, partial + (b * blocks + block) * width + part * size.channels, size.channels);
       }
@@ -107,14 +113,14 @@ void push_layer_norm(Decoder& in) {
   const Rows rstd = result_rows(in, rstd_view, size.batch, size.tokens, 1, "rstd");
   if (out_view.count == 0) return;
   in.queue().push([=](Executor& executor) {
-    over_rows(size, 0, nullptr, executor, [&](int64_t b, int64_t n, float*) {
-      executor.kernels.norm_row(x.at(b, n), shift.at(b, n), scale.at(b, n), c, eps, out.at(b, n), mean.at(b, n),
-                                rstd.at(b, n));
+    over_rows(size, 0, nullptr, executor, [&](int64_t b, int64_t n, int64_t count, float*) {
+      executor.kernels.norm_rows({count, c, eps, x.from(b, n), shift.from(b, n), scale.from(b, n), out.to(b, n),
+                                  mean.to(b, n), rstd.to(b, n)});
     });
   });
 }
 
-// x, scale?, mean, rstd, dOut, dx?, dShift?, dScale?
+// x, scale?, mean, rstd, dOut, dx?, dShift?, dScale?, residual?, accumulate
 void push_layer_norm_backward(Decoder& in) {
   in.name("layerNormBackward");
   const View x_view = in.view("x", DType::F32);
@@ -125,25 +131,33 @@ void push_layer_norm_backward(Decoder& in) {
   const View dx_view = in.optional_result("dx", DType::F32);
   const View d_shift_view = in.optional_result("dShift", DType::F32);
   const View d_scale_view = in.optional_result("dScale", DType::F32);
+  const View residual_view = in.optional_view("residual", DType::F32);
+  const bool accumulate = in.flag();
   in.finish();
   const Size size = size_of_rows(in, x_view);
   const int64_t c = size.channels;
   const Rows x = rows_of(in, x_view, size, c, "x"), scale = rows_of(in, scale_view, size, c, "scale");
   const Rows mean = rows_of(in, mean_view, size, 1, "mean"), rstd = rows_of(in, rstd_view, size, 1, "rstd");
   const Rows d_out = rows_of(in, d_out_view, size, c, "dOut");
+  const Rows residual = rows_of(in, residual_view, size, c, "residual");
   const Rows dx = result_rows(in, dx_view, size.batch, size.tokens, c, "dx");
   const Rows d_shift = result_rows(in, d_shift_view, size.batch, 1, c, "dShift");
   const Rows d_scale = result_rows(in, d_scale_view, size.batch, 1, c, "dScale");
   in.queue().push([=](Executor& executor) {
+    if (!accumulate) {
+      clear(d_shift, size);
+      clear(d_scale, size);
+    }
     const Rows totals[2] = {d_shift, d_scale};
-    over_rows(size, 2, totals, executor, [&](int64_t b, int64_t n, float* sums) {
-      executor.kernels.norm_row_gradient(x.at(b, n), scale.at(b, n), d_out.at(b, n), c, *mean.at(b, n), *rstd.at(b, n),
-                                         dx.at(b, n), d_shift.data ? sums : nullptr, d_scale.data ? sums + c : nullptr);
+    over_rows(size, 2, totals, executor, [&](int64_t b, int64_t n, int64_t count, float* sums) {
+      executor.kernels.norm_gradient_rows({count, c, x.from(b, n), scale.from(b, n), mean.from(b, n), rstd.from(b, n),
+                                           d_out.from(b, n), residual.from(b, n), dx.to(b, n),
+                                           d_shift.data ? sums : nullptr, d_scale.data ? sums + c : nullptr});
     });
   });
 }
 
-// y, gate, dOut, dy?, dGate?, dBias?
+// y, gate, dOut, dy?, dGate?, dBias?, accumulate
 void push_gated_residual_backward(Decoder& in) {
   in.name("gatedResidualBackward");
   const View y_view = in.view("y", DType::F32);
@@ -152,6 +166,7 @@ void push_gated_residual_backward(Decoder& in) {
   const View dy_view = in.optional_result("dy", DType::F32);
   const View d_gate_view = in.optional_result("dGate", DType::F32);
   const View d_bias_view = in.optional_result("dBias", DType::F32);
+  const bool accumulate = in.flag();
   in.finish();
   const Size size = size_of_rows(in, y_view);
   const int64_t c = size.channels;
@@ -165,11 +180,13 @@ void push_gated_residual_backward(Decoder& in) {
     d_bias.data = d_bias_view.f32();
   }
   in.queue().push([=](Executor& executor) {
+    // `accumulate` is the gate's alone.
+    if (d_bias.data) std::fill(d_bias.data, d_bias.data + c, 0.0f);
+    if (!accumulate) clear(d_gate, size);
     const Rows totals[2] = {d_gate, d_bias};
-    if (d_bias.data && size.batch == 0) std::fill(d_bias.data, d_bias.data + c, 0.0f);
-    over_rows(size, 2, totals, executor, [&](int64_t b, int64_t n, float* sums) {
-      executor.kernels.gate_row_gradient(y.at(b, n), gate.at(b, n), d_out.at(b, n), c, dy.at(b, n),
-                                         d_gate.data ? sums : nullptr, d_bias.data ? sums + c : nullptr);
+    over_rows(size, 2, totals, executor, [&](int64_t b, int64_t n, int64_t count, float* sums) {
+      executor.kernels.gate_gradient_rows({count, c, y.from(b, n), gate.from(b, n), d_out.from(b, n), dy.to(b, n),
+                                           d_gate.data ? sums : nullptr, d_bias.data ? sums + c : nullptr});
     });
   });
 }

@@ -37,13 +37,22 @@ static inline vf truth(vi mask) { return floats(mask & 0x3f800000); }
 static inline vf maximum(vf a, vf b) { return ((a > b) | (a != a)) ? a : b; }
 static inline vf minimum(vf a, vf b) { return ((a < b) | (a != a)) ? a : b; }
 
+// Halves are added until one lane is left.
 static inline float sum_lanes(vf v) {
-  float lanes[kWidth];
-  __builtin_memcpy(lanes, &v, sizeof v);
-  for (int half = kWidth / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
-  }
-  return lanes[0];
+  typedef float v2 __attribute__((vector_size(8)));
+  typedef float v4 __attribute__((vector_size(16)));
+#if defined(__AVX512F__)
+  typedef float v8 __attribute__((vector_size(32)));
+  const v8 eight = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                   __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  const v4 four = __builtin_shufflevector(eight, eight, 0, 1, 2, 3) + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+#elif defined(__AVX2__)
+  const v4 four = __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+#else
+  const v4 four = v;
+#endif
+  const v2 two = __builtin_shufflevector(four, four, 0, 1) + __builtin_shufflevector(four, four, 2, 3);
+  return two[0] + two[1];
 }
 
 // ≤ 1 ulp. Argument reduction and polynomial as in Cephes' expf; the scale is applied in two steps so that results

@@ -42,6 +42,14 @@ class Pending {
     slots[index] = old ? accumulate(old, gradient) : gradient
   }
 
+  /** Hands back what was added for an output of a node so far. */
+  take(node: GradNode, index: number): Tensor | undefined {
+    const slots = this.gradients.get(node)
+    const gradient = slots?.[index]
+    if (slots) slots[index] = undefined
+    return gradient
+  }
+
   pop(): { node: GradNode; gradients: (Tensor | undefined)[] } | undefined {
     const node = this.heap[0]
     if (!node) return undefined
@@ -125,7 +133,7 @@ function run(root: Tensor, gradient: Tensor, pass: Pass): void {
         const { node, gradients } = next
         try {
           pass.onNode?.(node, gradients)
-          step(node, gradients, seed, pass)
+          step(node, gradients, pending, seed, pass)
         } finally {
           for (const tensor of gradients) tensor?.free(FREED)
           node.drop()
@@ -141,7 +149,13 @@ function run(root: Tensor, gradient: Tensor, pass: Pass): void {
   }
 }
 
-function step(node: GradNode, gradients: readonly (Tensor | undefined)[], seed: Seed, pass: Pass): void {
+function step(
+  node: GradNode,
+  gradients: readonly (Tensor | undefined)[],
+  pending: Pending,
+  seed: Seed,
+  pass: Pass,
+): void {
   if (node.consumed) {
     throw new Error(
       `backward: ${node.op} was differentiated before and its saved activations are freed; ` +
@@ -151,9 +165,15 @@ function step(node: GradNode, gradients: readonly (Tensor | undefined)[], seed: 
   const { edges } = node
   const needs = edges.map(edge => edge !== undefined && (pass.wants?.(edge) ?? true))
   const received: (Tensor | undefined)[] = new Array(edges.length).fill(undefined)
+  const take = (i: number) => {
+    const edge = edges[i]
+    const gradient = edge?.node && needs[i] ? pending.take(edge.node, edge.index) : undefined
+    if (gradient) adopt(gradient)
+    return gradient
+  }
   try {
     internally(() => {
-      const results = node.backward(gradients, { saved: node.unpack(), needs })
+      const results = node.backward(gradients, { saved: node.unpack(), needs, take })
       for (let i = 0; i < edges.length; i++) {
         const [edge, result] = [edges[i], results[i]]
         if (!edge || !needs[i] || !result) continue

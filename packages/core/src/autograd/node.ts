@@ -10,6 +10,11 @@ export interface BackwardContext {
   readonly saved: readonly Tensor[]
   /** Whether input i wants a gradient. */
   readonly needs: readonly boolean[]
+  /**
+   * Takes what input i, a result, has received from other ops so far, if anything: the op must add it to what it returns for i, and may
+   * write into it where nothing else holds its memory. For kernels that add in passing; without it the engine adds.
+   */
+  take(i: number): Tensor | undefined
 }
 
 /**

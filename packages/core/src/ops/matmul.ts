@@ -117,10 +117,10 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: Linear
     const { out, y } = gated('linear', x, weight, bias, into, { computeDtype, keeps })
     const saved = y ? [x, weight, into.modulation, y] : []
     const { gateIndex } = into
-    record('linear', inputs, [out], saved, ([g], { saved: [sx, sw, sModulation, sy], needs }) => {
+    record('linear', inputs, [out], saved, ([g], { saved: [sx, sw, sModulation, sy], needs, take }) => {
       if (!g) return []
       const wants = { y: needs[0] || needs[1], bias: needs[2], modulation: needs[4] }
-      const { dy, dBias, dModulation } = gatedGradients(sy, sModulation, gateIndex, g, wants)
+      const { dy, dBias, dModulation } = gatedGradients(sy, sModulation, gateIndex, g, wants, () => take(4))
       const [dx, dWeight] = dy ? linearGradients(sx, sw, dy, [needs[0], needs[1], false], { computeDtype }) : []
       return [dx, dWeight, dBias, g, dModulation]
     })

@@ -44,7 +44,7 @@ export function mlp(x: Tensor, fc1: MLPLayer, fc2: MLPLayer, options: MLPOptions
       : { out: activated(h, fc2.weight, fc2.bias, { activation: 'none', computeDtype, keeps }).out, y: undefined }
     const saved = [x, fc1.weight, h, fc2.weight, ...(slope ? [slope] : []), ...(into && y ? [into.modulation, y] : [])]
     const [sloped, gateIndex] = [slope !== undefined, into?.gateIndex]
-    record('mlp', inputs, [out], keeps ? saved : [], ([g], { saved: [sx, w1, sh, w2, ...rest], needs }) => {
+    record('mlp', inputs, [out], keeps ? saved : [], ([g], { saved: [sx, w1, sh, w2, ...rest], needs, take }) => {
       if (!g) return []
       const sSlope = sloped ? rest.shift() : undefined
       const needsFirst = needs[0] || needs[1] || needs[2]
@@ -58,7 +58,7 @@ export function mlp(x: Tensor, fc1: MLPLayer, fc2: MLPLayer, options: MLPOptions
       }
       const [sModulation, sy] = rest
       const wants = { y: needsFirst || needs[3], bias: needs[4], modulation: needs[6] }
-      const { dy, dBias, dModulation } = gatedGradients(sy, sModulation, gateIndex, g, wants)
+      const { dy, dBias, dModulation } = gatedGradients(sy, sModulation, gateIndex, g, wants, () => take(6))
       const [dh, dWeight2] = dy ? second(dy, false) : []
       return [...first(dh), dWeight2, dBias, g, dModulation]
     })

@@ -8,7 +8,7 @@ import { internally } from '../scope'
 import { showShape } from '../shape'
 import { emptyTensor, type Tensor } from '../tensor'
 import { dense } from './layout'
-import { checkModulation, gatedGradients, modulationGradient, modulationRow, sumTokens } from './modulation'
+import { checkModulation, gatedGradients, isFree, modulationGradient, modulationRow, sumTokens } from './modulation'
 import { SCALED, SCALED_GRADIENT } from './norm'
 import { sharedDevice, sharedDType } from './operands'
 import { run, runProgram } from './run-program'
@@ -46,16 +46,22 @@ export function modulatedLayerNorm(
       ;[out, mean, rstd] = runProgram(SCALED, [x, scale, shift], [n, eps, 1], [{ dtype }, perRow, perRow])
     }
     const { shape } = modulation
-    record('modulatedLayerNorm', [x, modulation], [out], [x, modulation, mean, rstd], ([g], { saved, needs }) => {
+    record('modulatedLayerNorm', [x, modulation], [out], [x, modulation, mean, rstd], ([g], { saved, needs, take }) => {
       if (!g) return []
       const [sx, sModulation, sMean, sRstd] = saved
       const sScale = modulationRow(sModulation, scaleIndex)
-      const dModulation = needs[1] ? modulationGradient(shape, g) : undefined
+      const waiting = backend.layerNormBackward && take(1)
+      const { dModulation, accumulate } = needs[1]
+        ? modulationGradient(shape, g, waiting)
+        : { dModulation: undefined, accumulate: false }
       const dShift = dModulation && modulationRow(dModulation, shiftIndex)
       const dScale = dModulation && modulationRow(dModulation, scaleIndex)
       if (backend.layerNormBackward) {
-        const dx = needs[0] ? emptyTensor(device, sx.shape, dtype) : undefined
-        backend.layerNormBackward(sx, sScale, sMean, sRstd, dense(g), dx, dShift, dScale)
+        // Around a branch x has its gradient from the residual already.
+        const residual = take(0)
+        const fresh = () => (needs[0] ? emptyTensor(device, sx.shape, dtype) : undefined)
+        const dx = residual && isFree(residual) ? residual : fresh()
+        backend.layerNormBackward(sx, sScale, sMean, sRstd, dense(g), dx, dShift, dScale, { residual, accumulate })
         return [dx, dModulation]
       }
       noticeComposed(device, 'layerNormBackward')
@@ -83,10 +89,10 @@ export function gatedResidual(residual: Tensor, modulation: Tensor, gateIndex: n
       )
     }
     const out = run(GATE, [residual, modulationRow(modulation, gateIndex), y])
-    record('gatedResidual', [residual, modulation, y], [out], [modulation, y], ([g], { saved, needs }) => {
+    record('gatedResidual', [residual, modulation, y], [out], [modulation, y], ([g], { saved, needs, take }) => {
       if (!g) return []
       const wants = { y: needs[2], modulation: needs[1], bias: false }
-      const { dy, dModulation } = gatedGradients(saved[1], saved[0], gateIndex, g, wants)
+      const { dy, dModulation } = gatedGradients(saved[1], saved[0], gateIndex, g, wants, () => take(1))
       return [g, dModulation, dy]
     })
     return out

@@ -39,11 +39,23 @@ export function checkModulation(op: string, x: Tensor, modulation: Tensor, indic
   }
 }
 
-/** A gradient for the whole modulation, 0 outside the rows that the op used. */
-export function modulationGradient(shape: readonly number[], like: Tensor): Tensor {
-  const d = emptyTensor(like.device, shape, like.dtype)
-  like.device.backend.fill(d, 0)
-  return d
+/**
+ * Memory for the gradient of a whole modulation: `waiting`, to whose rows the op adds its own, or a new one that is 0 where the op leaves it.
+ */
+export function modulationGradient(
+  shape: readonly number[],
+  like: Tensor,
+  waiting: Tensor | undefined,
+): { dModulation: Tensor; accumulate: boolean } {
+  if (waiting) return { dModulation: isFree(waiting) ? waiting : like.device.copyOf(waiting), accumulate: true }
+  const dModulation = emptyTensor(like.device, shape, like.dtype)
+  like.device.backend.fill(dModulation, 0)
+  return { dModulation, accumulate: false }
+}
+
+/** Row-major memory that nothing else holds: what an op took, it may write into. */
+export function isFree(taken: Tensor): boolean {
+  return taken.contiguous && !taken.storage.shared
 }
 
 /** Σ over N of [B, N, C] into the row [B, 1, C] of a gradient. */
@@ -55,23 +67,30 @@ export function sumTokens(x: Tensor, into: Tensor): void {
 
 const PRODUCT = program('gatedResidual gradient', 2, 0, (b, g, x) => b.mul(g, x))
 
-/** Gradients of residual + gate·y from g, that of the result: of y, of the modulation that holds the gate, and of a bias [C] added to every row of y. */
+/**
+ * Gradients of residual + gate·y from g, that of the result: of y, of a bias [C] added to every row of y, and of the modulation that holds
+ * the gate, for which `takeModulation` gives what it has received so far.
+ */
 export function gatedGradients(
   y: Tensor,
   modulation: Tensor,
   gateIndex: number,
   g: Tensor,
   wants: { y: boolean; modulation: boolean; bias: boolean },
+  takeModulation: () => Tensor | undefined,
 ): { dy: Tensor | undefined; dModulation: Tensor | undefined; dBias: Tensor | undefined } {
   const { device, dtype } = g
   const { backend } = device
   const gate = modulationRow(modulation, gateIndex)
-  const dModulation = wants.modulation ? modulationGradient(modulation.shape, g) : undefined
+  const waiting = backend.gatedResidualBackward && takeModulation()
+  const { dModulation, accumulate } = wants.modulation
+    ? modulationGradient(modulation.shape, g, waiting)
+    : { dModulation: undefined, accumulate: false }
   const dGate = dModulation && modulationRow(dModulation, gateIndex)
   if (backend.gatedResidualBackward) {
     const dy = wants.y ? emptyTensor(device, y.shape, dtype) : undefined
     const dBias = wants.bias ? emptyTensor(device, y.shape.slice(-1), dtype) : undefined
-    backend.gatedResidualBackward(dense(y), gate, dense(g), dy, dGate, dBias)
+    backend.gatedResidualBackward(dense(y), gate, dense(g), dy, dGate, dBias, { accumulate })
     return { dy, dModulation, dBias }
   }
   noticeComposed(device, 'gatedResidualBackward')
