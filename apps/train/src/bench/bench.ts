@@ -8,6 +8,7 @@ import { UserError } from '../errors'
 import { packageVersion } from '../package-files'
 import { ditkitSubject } from './ditkit-subject'
 import type { Experiment, Group, PeerName, Row } from './experiment'
+import { installPeer, isNpmPeer } from './npm-peers'
 import { type PeerOptions, Peers } from './peers'
 import { printer } from './print'
 import { type ReportRow, rowsOf } from './rows'
@@ -24,6 +25,8 @@ export interface BenchRequest extends PeerOptions {
   /** Only experiments whose name contains this. */
   readonly pattern?: string
   readonly runs: number
+  /** First install the peers that are npm packages. */
+  readonly installPeers?: boolean
   /** Few runs, to see that everything works. */
   readonly quick?: boolean
   readonly markdown?: boolean
@@ -40,6 +43,7 @@ const TIMER_STEPS = 10
 export async function bench(request: BenchRequest): Promise<void> {
   const rounds = roundsOf(request)
   const experiments = chosen(request)
+  if (request.installPeers) installPeersOf(experiments)
   const { cores, isa = 'baseline', isas, model } = describeCpu()
   const header = [
     `ditkit ${packageVersion()} on ${model}, ${cores} cores, ${isa} (of ${isas.join(', ')}); Node ${process.version}`,
@@ -102,6 +106,11 @@ function chosen({ group, peers, pattern = '', threads }: BenchRequest): Experime
   }
   const named = peers ?? (group ? [] : undefined)
   return named ? found.map(each => withPeers(each, named)) : found
+}
+
+function installPeersOf(experiments: readonly Experiment[]): void {
+  const named = new Set(experiments.flatMap(({ sides }) => Object.values(sides).map(({ by }) => by)))
+  for (const name of named) if (isNpmPeer(name)) installPeer(name)
 }
 
 /** Leaves out the sides of other peers, and adds a comparison with those that the experiment does not have. */

@@ -8,10 +8,10 @@ import type { StepProblem } from './problem'
 
 export function stepWork(device: Device, problem: StepProblem): Work {
   const { batch, size, patch, channels, classes, width, depth, heads, dtype } = problem
-  if (dtype !== 'f32') throw new Error(`ditkit computes in f32 only; ${dtype} is not built`)
   const model = new DiT(device, rngKey(0), {
     ...{ inputSize: size, patchSize: patch, inChannels: channels },
     ...{ hiddenSize: width, depth, numHeads: heads, numClasses: classes, classDropout: 0.1 },
+    computeDtype: dtype,
   })
   const optimizer = new AdamW(model, { maxGradNorm: 1 })
   const [xKey, targetKey, labelKey] = rngKey(1).split(3)

@@ -27,22 +27,21 @@ export function isNpmPeer(name: string): name is NpmPeer {
 
 /** How to start the peer. Throws a UserError with the command to run where its packages are not there. */
 export function npmPeerCommand(name: NpmPeer, threads: number): PeerCommand {
-  const { script, packages } = NPM_PEERS[name]
-  const names = Object.keys(packages)
-  const folder = [process.cwd(), cacheOf(name)].find(each => names.every(pkg => resolvable(each, pkg)))
+  const folder = folderOf(name)
   const wayOut = `install it with: ditkit bench --peer ${name} --install-peers`
   if (!folder) throw new UserError(`${name} is not installed here nor in ${cacheOf(name)}; ${wayOut}`)
   return {
     label: name,
     command: process.execPath,
-    args: [join(peerFolder, script), folder, String(threads)],
+    args: [join(peerFolder, NPM_PEERS[name].script), folder, String(threads)],
     env: process.env,
     wayOut: `check the installation in ${folder}`,
   }
 }
 
-/** Installs pinned versions into the cache, without running their install scripts. */
+/** Installs pinned versions into the cache where the peer is not there yet, without running their install scripts. */
 export function installPeer(name: NpmPeer): void {
+  if (folderOf(name)) return
   const folder = cacheOf(name)
   const packages = Object.entries(NPM_PEERS[name].packages).map(([pkg, version]) => `${pkg}@${version}`)
   mkdirSync(folder, { recursive: true })
@@ -59,6 +58,12 @@ export function installPeer(name: NpmPeer): void {
   console.log(`Installing ${packages.join(', ')} into ${folder}`)
   const { status, error } = spawnSync('npm', args, { stdio: ['ignore', 'ignore', 'inherit'], cwd: folder })
   if (status !== 0) throw new UserError(`npm ${args.join(' ')} failed${error ? `: ${error.message}` : ''}`)
+}
+
+/** The folder whose node_modules hold all of the peer's packages. */
+function folderOf(name: NpmPeer): string | undefined {
+  const packages = Object.keys(NPM_PEERS[name].packages)
+  return [process.cwd(), cacheOf(name)].find(folder => packages.every(pkg => resolvable(folder, pkg)))
 }
 
 function cacheOf(name: NpmPeer): string {

@@ -2,7 +2,7 @@
 
 import { UserError } from '../errors'
 import type { PeerName } from './experiment'
-import { installPeer, isNpmPeer, npmPeerCommand } from './npm-peers'
+import { isNpmPeer, npmPeerCommand } from './npm-peers'
 import { type PeerCommand, PeerProcess } from './peer-process'
 import { type Problem, repeatsOf } from './problem'
 import type { Subject } from './subject'
@@ -14,7 +14,6 @@ export interface PeerOptions {
   /** Default: the fastest of several. */
   readonly openblasCore?: string
   readonly threads: number
-  readonly installPeers?: boolean
 }
 
 /** How much slower than native code, so that a run of a peer takes no minutes. */
@@ -49,7 +48,7 @@ export class Peers {
   }
 
   private async find(name: PeerName): Promise<PeerCommand> {
-    const { python, pythonOpenblas, openblasCore, threads, installPeers } = this.options
+    const { python, pythonOpenblas, openblasCore, threads } = this.options
     if (name === 'torch') return torchCommand(python, threads, '--python', openblasCore)
     if (name === 'torch-openblas') {
       const option = '--python-openblas'
@@ -57,13 +56,7 @@ export class Peers {
       return torchCommand(pythonOpenblas, threads, option, coreType)
     }
     if (!isNpmPeer(name)) throw new UserError(`there is no peer ${name}`)
-    if (!installPeers) return npmPeerCommand(name, threads)
-    try {
-      return npmPeerCommand(name, threads)
-    } catch {
-      installPeer(name)
-      return npmPeerCommand(name, threads)
-    }
+    return npmPeerCommand(name, threads)
   }
 
   close(): void {
