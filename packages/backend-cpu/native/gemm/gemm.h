@@ -60,8 +60,8 @@ size_t packed_b_floats(int64_t k, int64_t n, Isa isa, Compute compute = Compute:
 // `packed` holds packed_b_floats(k, n, isa, compute) floats; aligning it to 64 bytes is faster.
 void pack_b(const float* b, int64_t b_row, int64_t b_col, int64_t k, int64_t n, float* packed, ThreadPool& pool,
             Isa isa, Compute compute = Compute::F32);
-// gemm() with b given as `packed`, shared by all batches; args.b and its strides are not looked at. Bits may differ
-// from gemm() without packing.
+// gemm() with b given as `packed`, shared by all batches; args.b and its strides are not looked at. The bits are those of
+// gemm().
 void gemm_packed(const GemmArgs& args, const float* packed, ThreadPool& pool, Isa isa, Workspace& workspace);
 
 }  // namespace ditkit

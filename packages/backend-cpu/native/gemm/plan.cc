@@ -15,6 +15,9 @@ constexpr int64_t kMaxSteps = 1536;
 constexpr int64_t kMaxStepsOfPackedA = 384;
 // Floats of b that a block of c goes over again and again: 1.1 MiB of a 2 MiB L2.
 constexpr int64_t kMaxFloatsOfB = 192 * kMaxSteps;
+// What a Wide task packs, and so how often a tile of a is read from L1.
+constexpr int64_t kMaxFloatsOfWideB = int64_t{1} << 17;
+constexpr int64_t kMinPanelsOfWide = 3;
 // Floats of b that one task may pack for itself.
 constexpr int64_t kMaxOwnFloatsOfB = int64_t{1} << 18;
 constexpr int64_t kTargetTasks = 16;
@@ -25,7 +28,7 @@ constexpr int64_t kMinTaskProducts = int64_t{1} << 18;
 GemmPlan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, bool packs_a, int tile_rows, int tile_columns) {
   GemmPlan plan{};
   const int64_t max_steps = packs_a ? kMaxStepsOfPackedA : kMaxSteps;
-  const int64_t tiles = ceil_div(m, tile_rows);
+  const int64_t tiles = std::max<int64_t>(1, ceil_div(m, tile_rows));
   const int64_t panels = ceil_div(n, tile_columns);
   const int64_t products = m * n * std::max<int64_t>(k, 1);
   const int64_t k_blocks = std::max<int64_t>(1, ceil_div(k, max_steps));
@@ -33,7 +36,11 @@ GemmPlan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, bool packs_
   plan.panel_block = std::max<int64_t>(1, std::min(panels, kMaxFloatsOfB / (plan.k_block * tile_columns)));
   plan.panel_block = ceil_div(panels, ceil_div(panels, plan.panel_block));
   const int64_t column_blocks = ceil_div(panels, plan.panel_block);
-  plan.row_block = tile_rows * std::clamp<int64_t>(tiles * column_blocks / kTargetTasks, 4, 16);
+  const int64_t tiles_of_block = std::clamp<int64_t>(tiles * column_blocks / kTargetTasks, 4, 16);
+  plan.row_blocks = ceil_div(tiles, tiles_of_block);
+  plan.row_blocks += plan.row_blocks % 2;  // two threads have equally much to do
+  plan.row_blocks = std::min(plan.row_blocks, tiles);
+  plan.row_block = tile_rows * ceil_div(tiles, plan.row_blocks);
   plan.batches_per_task = 1;
   plan.splits = 1;
 
@@ -48,6 +55,13 @@ GemmPlan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, bool packs_
     plan.mode = GemmMode::SplitK;
     plan.splits = std::clamp<int64_t>(k / 384, 2, 16);
     plan.k_block = ceil_div(ceil_div(k, plan.splits), ceil_div(ceil_div(k, plan.splits), max_steps));
+    return plan;
+  }
+  if (packs_a && n > m) {
+    plan.mode = GemmMode::Wide;
+    plan.panel_block = std::min(panels, std::max(kMinPanelsOfWide, panels / kTargetTasks));
+    const int64_t steps = std::min(kMaxSteps, kMaxFloatsOfWideB / (plan.panel_block * tile_columns));
+    plan.k_block = ceil_div(k, ceil_div(k, std::max<int64_t>(1, steps)));
     return plan;
   }
   plan.mode = GemmMode::Blocked;

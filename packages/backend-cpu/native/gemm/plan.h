@@ -9,13 +9,15 @@ namespace ditkit {
 enum class GemmMode {
   Whole,    // a task computes whole products of the batch, packing for itself: small products
   Blocked,  // b is packed once for all, then each task computes a block of c
+  Wide,     // a is packed once for all, then each task packs some columns of b and computes those of c
   SplitK,   // few outputs, long sums: each task takes a range of k, then the parts are added in order
 };
 
 struct GemmPlan {
   GemmMode mode;
   int64_t batches_per_task;  // Whole
-  int64_t row_block;         // rows of c per block, a multiple of the tile's rows
+  int64_t row_blocks;        // Blocked, Wide: blocks of c one below the other, of whole tiles, equal up to one tile
+  int64_t row_block;         // most rows of c per block, a multiple of the tile's rows
   int64_t panel_block;       // panels (tile widths) of c per block
   int64_t k_block;           // steps of k between two visits of a tile
   int64_t splits;            // SplitK: ranges of k

@@ -159,13 +159,19 @@ void check(const Case& x, Isa isa, std::vector<ThreadPool*> pools, Workspace& wo
     if (packed) {
       weights.fill(std::numeric_limits<float>::quiet_NaN());
       pack_b(b.data(), args.b_row, args.b_col, x.k, x.n, weights.data(), *pool, isa, x.compute);
-      args.b = nullptr;
-      gemm_packed(args, weights.data(), *pool, isa, workspace);
+      GemmArgs without_b = args;
+      without_b.b = nullptr;
+      gemm_packed(without_b, weights.data(), *pool, isa, workspace);
     } else {
       gemm(args, *pool, isa, workspace);
     }
     if (first.empty()) first.assign(c.data(), c.data() + c.size());
     if (!same_bits(first, c.data())) report("bits differ by threads", x, isa, 0, 0);
+  }
+  if (packed) {
+    for (int64_t i = 0; i < c.size(); ++i) c.data()[i] = x.beta == 0 ? NAN : c_before[i];
+    gemm(args, *pools[0], isa, workspace);
+    if (!same_bits(first, c.data())) report("bits differ by packing", x, isa, 0, 0);
   }
   for (int64_t z = 0; z < x.batches; ++z) {
     for (int64_t i = 0; i < x.m; ++i) {
@@ -343,7 +349,8 @@ int main() {
       }
     }
     const int64_t large[][3] = {{130, 200, 900}, {301, 97, 401}, {97, 770, 200}, {49, 49, 2000}, {128, 130, 1500},
-                                {1, 300, 3000}, {300, 1, 3000}, {8, 1000, 200}, {700, 40, 130}, {25, 65, 1200}};
+                                {1, 300, 3000}, {300, 1, 3000}, {8, 1000, 200}, {700, 40, 130}, {25, 65, 1200},
+                                {5, 4200, 600}};
     for (auto& s : large) {
       for (int bits = 0; bits < 8; ++bits) {
         Case x{s[0], s[1], s[2]};
