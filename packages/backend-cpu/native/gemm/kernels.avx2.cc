@@ -22,8 +22,13 @@ struct V {
     const __m256i numbers = _mm256_load_si256(reinterpret_cast<const __m256i*>(kLaneNumbers));
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), numbers);
   }
-  static t load_lanes(const float* p, int lanes) { return _mm256_maskload_ps(p, first(lanes)); }
-  static void store_lanes(float* p, t x, int lanes) { _mm256_maskstore_ps(p, first(lanes), x); }
+  static t load_lanes(const float* p, int lanes) {
+    return lanes == kWidth ? load(p) : _mm256_maskload_ps(p, first(lanes));
+  }
+  static void store_lanes(float* p, t x, int lanes) {
+    if (lanes == kWidth) return store(p, x);
+    _mm256_maskstore_ps(p, first(lanes), x);
+  }
   static t fma(t a, t b, t c) { return _mm256_fmadd_ps(a, b, c); }
   static t add(t a, t b) { return _mm256_add_ps(a, b); }
   static t mul(t a, t b) { return _mm256_mul_ps(a, b); }

@@ -17,8 +17,13 @@ struct V {
   static t load(const float* p) { return _mm512_loadu_ps(p); }
   static void store(float* p, t x) { _mm512_storeu_ps(p, x); }
   static __mmask16 first(int lanes) { return static_cast<__mmask16>((1u << lanes) - 1); }
-  static t load_lanes(const float* p, int lanes) { return _mm512_maskz_loadu_ps(first(lanes), p); }
-  static void store_lanes(float* p, t x, int lanes) { _mm512_mask_storeu_ps(p, first(lanes), x); }
+  static t load_lanes(const float* p, int lanes) {
+    return lanes == kWidth ? load(p) : _mm512_maskz_loadu_ps(first(lanes), p);
+  }
+  static void store_lanes(float* p, t x, int lanes) {
+    if (lanes == kWidth) return store(p, x);
+    _mm512_mask_storeu_ps(p, first(lanes), x);
+  }
   static t fma(t a, t b, t c) { return _mm512_fmadd_ps(a, b, c); }
   static t add(t a, t b) { return _mm512_add_ps(a, b); }
   static t mul(t a, t b) { return _mm512_mul_ps(a, b); }
