@@ -62,6 +62,18 @@ program
   })
 
 program
+  .command('plan')
+  .description('predict memory and arithmetic of a configuration before running it, and what would free memory')
+  .argument('<recipe>', `${builtInRecipes().join(', ')}, or the path of a YAML file`)
+  .argument('[overrides...]', overrides)
+  .option('--memory <amount>', "8GB and the like (default: this machine's)")
+  .option('--json <path>', 'also write the figures here')
+  .action(async (recipe: string, settings: string[], options) => {
+    const { plan } = await import('./plan/plan')
+    await plan({ recipe, overrides: settings, ...options })
+  })
+
+program
   .command('doctor')
   .description('what this machine offers: devices, instruction sets, threads, kernels; and why the rest was not found')
   .action(async () => {

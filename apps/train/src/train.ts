@@ -141,7 +141,9 @@ export function trainStep(session: Session, step: number): StepReads {
     learningRate,
     losses,
     report: optimizer.lastStep(),
-    validation: validates ? validationLoss(device, model, objective, dataset, session.keys.validation) : undefined,
+    validation: validates
+      ? validationLoss(device, model, objective, dataset, session.keys.validation, batches.microSize)
+      : undefined,
   }
 }
 

@@ -18,7 +18,7 @@ export interface CpuOptions {
 }
 
 /** Bytes of memory that this process may use: the container's limit where there is one. */
-function memoryOfProcess(): number {
+export function memoryOfProcess(): number {
   const total = os.totalmem()
   const constrained = process.constrainedMemory?.() ?? 0
   return constrained > 0 && constrained < total ? constrained : total

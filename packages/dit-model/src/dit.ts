@@ -273,8 +273,11 @@ export class DiT extends Module {
     return scope(() => {
       let h = add(this.x_embedder.forward(x), this.pos_embed)
       const c = this.condition(x.shape[0], t, labels, options.key)
-      for (const block of this.blocks)
-        h = recomputeBlocks ? recompute((h, c) => block.forward(h, c), h, c) : block.forward(h, c)
+      for (const block of this.blocks) {
+        const forward = (h: Tensor, c: Tensor) => block.forward(h, c)
+        // Without a tape, a block's activations go before the next block makes its own.
+        h = scope(() => (recomputeBlocks ? recompute(forward, h, c) : forward(h, c)))
+      }
       return unpatchify(this.final_layer.forward(h, c), patchSize, ...this.grid)
     })
   }

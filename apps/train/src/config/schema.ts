@@ -36,6 +36,17 @@ const images = z.strictObject({
   skip_broken: z.boolean().default(false),
 })
 
+const random = z.strictObject({
+  kind: z.literal('random'),
+  size: count().default(32),
+  channels: count().default(4),
+  /** 0 for an unconditional model. */
+  classes: z.int().min(0).default(1000),
+  /** Training images; one epoch. */
+  images: count().default(1024),
+  validation: z.int().min(0).default(64),
+})
+
 const model = z
   .strictObject({
     patch: count().default(4),
@@ -81,6 +92,8 @@ const train = z.strictObject({
   batch: count().default(128),
   /** Micro-batches per step; each holds batch / accumulate images. */
   accumulate: count().default(1),
+  /** Keeps only the blocks' inputs for the backward pass and computes their activations again: less memory, more arithmetic, the same gradients. */
+  recompute: z.boolean().default(false),
   learning_rate: z.number().positive().default(1e-3),
   /** Steps of linear warm-up. */
   warmup: z.int().min(0).default(0),
@@ -122,7 +135,7 @@ export const configSchema = z
     init_skip: patterns(),
     /** Names of parameters that do not train. */
     freeze: patterns(),
-    data: z.discriminatedUnion('kind', [mnist, blobs, images]),
+    data: z.discriminatedUnion('kind', [mnist, blobs, images, random]),
     model: model.prefault({}),
     flow: flow.prefault({}),
     diffusion: diffusion.prefault({}),
@@ -142,6 +155,7 @@ export type DataConfig = Config['data']
 export type MnistConfig = z.infer<typeof mnist>
 export type BlobsConfig = z.infer<typeof blobs>
 export type ImagesConfig = z.infer<typeof images>
+export type RandomConfig = z.infer<typeof random>
 
 /** The settings as a model carries them: where it was trained does not bind where it is used. */
 export function withoutMachine(config: Config): Config {
@@ -153,6 +167,7 @@ export function withoutMachine(config: Config): Config {
 export const FREE_ON_RESUME: readonly string[] = [
   'device',
   'threads',
+  'train.recompute',
   'train.checkpoint_every',
   'train.keep_checkpoints',
   'sample.count',

@@ -19,15 +19,7 @@ export async function loadImages(config: ImagesConfig, warn: (line: string) => v
   const kept = files.filter((_, i) => decoded[i])
   if (kept.length === 0)
     throw new UserError(`data.folder ${config.folder}: none of its ${files.length} images can be read`)
-  const classes = [...new Set(kept.map(file => classOf(file, config.folder)))].sort()
-  const named = classes.length > 1 || classes[0] !== ''
-  if (named && classes.includes('')) {
-    const stray = kept.find(file => classOf(file, config.folder) === '')
-    throw new UserError(
-      `data.folder ${config.folder} holds class subfolders and also ${stray}, which is in none of them: move it into one, or all images out`,
-    )
-  }
-  const labels = Int32Array.from(kept, file => classes.indexOf(classOf(file, config.folder)))
+  const { classes, labels } = classesOf(kept, config.folder)
   const pixelsPerImage = config.channels * config.size * config.size
   const pixels = new Uint8Array(kept.length * pixelsPerImage)
   for (const [i, image] of decoded.filter(image => image !== undefined).entries()) pixels.set(image, i * pixelsPerImage)
@@ -36,11 +28,17 @@ export async function loadImages(config: ImagesConfig, warn: (line: string) => v
   return {
     channels: config.channels,
     size: config.size,
-    classes: named ? classes : [],
+    classes,
     flip: config.flip,
     train: all.select(train),
     validation: all.select(validation),
   }
+}
+
+/** What `loadImages` would find, without decoding a file: the classes, and how many images. */
+export function surveyImages({ folder }: ImagesConfig): { classes: readonly string[]; count: number } {
+  const files = listImages(folder)
+  return { classes: classesOf(files, folder).classes, count: files.length }
 }
 
 /** All image files at any depth, in an order that does not depend on the file system. */
@@ -59,6 +57,20 @@ function listImages(folder: string): string[] {
 function classOf(file: string, folder: string): string {
   const parts = relative(folder, file).split(sep)
   return parts.length > 1 ? parts[0] : ''
+}
+
+/** The classes that files lie in, and each file's; none when all lie in the folder itself. */
+function classesOf(files: readonly string[], folder: string): { classes: string[]; labels: Int32Array } {
+  const classes = [...new Set(files.map(file => classOf(file, folder)))].sort()
+  const named = classes.length > 1 || classes[0] !== ''
+  if (named && classes.includes('')) {
+    const stray = files.find(file => classOf(file, folder) === '')
+    throw new UserError(
+      `data.folder ${folder} holds class subfolders and also ${stray}, which is in none of them: move it into one, or all images out`,
+    )
+  }
+  const labels = Int32Array.from(files, file => classes.indexOf(classOf(file, folder)))
+  return { classes: named ? classes : [], labels }
 }
 
 async function decodeAll(files: string[], config: ImagesConfig, warn: (line: string) => void) {

@@ -5,6 +5,7 @@ import { loadBlobs } from './blobs'
 import type { Dataset } from './dataset'
 import { loadImages } from './images'
 import { loadMnist } from './mnist'
+import { loadRandom } from './random'
 
 export async function loadDataset(config: DataConfig, warn: (line: string) => void): Promise<Dataset> {
   switch (config.kind) {
@@ -14,5 +15,7 @@ export async function loadDataset(config: DataConfig, warn: (line: string) => vo
       return loadBlobs(config)
     case 'images':
       return loadImages(config, warn)
+    case 'random':
+      return loadRandom(config)
   }
 }

@@ -33,5 +33,6 @@ export function buildModel(device: Device, key: RngKey, config: Config, format: 
     numClasses: format.classes.length,
     classDropout: label_dropout,
     computeDtype: compute_dtype,
+    recomputeBlocks: config.train.recompute,
   })
 }

@@ -3,7 +3,7 @@
 
 import { type Device, type RngKey, rngKey } from '@ditkit/core'
 import type { DiT } from '@ditkit/dit-model'
-import { AdamW, EMA, type Schedule, warmupConstant, warmupCosine } from '@ditkit/nn'
+import { AdamW, EMA, type Schedule, skipInit, warmupConstant, warmupCosine } from '@ditkit/nn'
 import type { Config } from '../config/schema'
 import type { Dataset } from '../data/dataset'
 import { messageOf, UserError } from '../errors'
@@ -36,9 +36,16 @@ export function runKeys(seed: number): RunKeys {
   return { init, data, validation, draw }
 }
 
-export async function openSession(device: Device, config: Config, dataset: Dataset): Promise<Session> {
+export async function openSession(
+  device: Device,
+  config: Config,
+  dataset: Dataset,
+  /** `draw: false` leaves the first weights at zero: drawing those of a large model takes minutes. */
+  first: { draw: boolean } = { draw: true },
+): Promise<Session> {
   const keys = runKeys(config.seed)
-  const model = buildModel(device, keys.init, config, dataset)
+  const build = () => buildModel(device, keys.init, config, dataset)
+  const model = first.draw ? build() : skipInit(build)
   if (config.init_from !== undefined) {
     await using weights = await openWeights(config.init_from)
     await loadWeights(model, weights, config.init_skip)

@@ -5,21 +5,27 @@ import type { DiT } from '@ditkit/dit-model'
 import type { Dataset } from '../data/dataset'
 import type { Objective } from '../objective/objective'
 
-const BATCH = 128
+/** Larger batches are no faster. */
+const MOST = 128
 
-/** Enqueues the loss over all validation images; resolves to their mean once the device has computed it. */
+/**
+ * Enqueues the loss over all validation images, in batches no larger than those of training, whose memory they then fit into; resolves to
+ * their mean once the device has computed it.
+ */
 export async function validationLoss(
   device: Device,
   model: DiT,
   objective: Objective,
   dataset: Dataset,
   key: RngKey,
+  trainingBatch: number,
 ): Promise<number> {
   const { validation, channels, size, classes } = dataset
+  const batchSize = Math.min(MOST, trainingBatch)
   const parts: Promise<number>[] = []
   model.eval()
-  for (let start = 0; start < validation.count; start += BATCH) {
-    const count = Math.min(BATCH, validation.count - start)
+  for (let start = 0; start < validation.count; start += batchSize) {
+    const count = Math.min(batchSize, validation.count - start)
     const { images, labels } = validation.read(Array.from({ length: count }, (_, i) => start + i))
     const loss = scope(() =>
       noGrad(() => {

@@ -1,0 +1,127 @@
+// What a configuration will need, found by running it on a device that computes nothing: the trainer's own step, validation
+// and drawing allocate there what they would allocate on the CPU.
+
+import { cpuDryRun, type MemoryLedger } from '@ditkit/backend-cpu'
+import type { Config } from '../config/schema'
+import { drawImages, evenLabels } from '../draw'
+import { trainStep } from '../train'
+import { openSession, type Session } from '../training/session'
+import { validationLoss } from '../training/validation'
+import { type Components, componentsOf, type Operations, operationsOf } from './figures'
+import type { StandIn } from './stand-in'
+
+export interface Prediction {
+  /** Trained and frozen. */
+  readonly parameters: number
+  /** The most bytes of tensors in use, as `device.memory().peakBytes` counts them, over the whole run and in its parts. */
+  readonly peak: number
+  readonly peaks: { readonly step: number; readonly validation: number; readonly drawing: number }
+  /** What the step's peak is made of. */
+  readonly components: Components
+  /** Operations per optimizer step. */
+  readonly operations: { readonly forward: Operations; readonly backward: Operations; readonly optimizer: Operations }
+  /** Bytes that a step's calls read and write, each operand once. */
+  readonly bytesMoved: number
+  /** Bytes of the whole process. */
+  readonly process: ProcessMemory
+}
+
+export interface ProcessMemory {
+  /** What the allocator takes for tensors: size classes, and freed memory that it keeps for reuse. */
+  readonly tensors: number
+  /** The same when it has to give back what it keeps: the least it can do with. */
+  readonly leastTensors: number
+  /** Weights and optimizer state on the host while a checkpoint is written. */
+  readonly checkpoint: number
+  /** The images of the data set. */
+  readonly dataset: number
+  /** Node.js with the program, and the kernels' scratch memory. */
+  readonly program: number
+}
+
+/** Measured; the same for every model within some megabytes. */
+const PROGRAM_BYTES = 150e6
+const STEP = ['data', 'forward', 'backward', 'optimizer']
+
+/** Computes nothing and reads no weights. Throws a UserError for a configuration that cannot be trained. */
+export async function predict(config: Config, { dataset, bytes }: StandIn): Promise<Prediction> {
+  const { device, ledger, work } = await cpuDryRun()
+  const { init_from: _, ...settings } = config
+  const session = await openSession(device, { ...settings, train: { ...config.train, validate_every: 0 } }, dataset, {
+    draw: false,
+  })
+  for (const tensor of session.model.stateTensors().values()) ledger.assign(tensor.storage.handle, 'weights')
+  const forwardEnds = stepInPhases(session, ledger)
+  const components = componentsOf(ledger, STEP, forwardEnds)
+  ledger.phase = 'validation'
+  const { model, objective, batches, keys } = session
+  if (config.train.validate_every > 0 && dataset.validation.count > 0)
+    await validationLoss(device, model, objective, dataset, keys.validation, batches.microSize)
+  ledger.phase = 'drawing'
+  await drawBriefly(session)
+  const peakOf = (phases: readonly string[]) => Math.max(...phases.map(phase => ledger.peaks.get(phase)?.bytes ?? 0))
+  const states = components.weights + components['optimizer state'] + components['averaged weights']
+  return {
+    parameters: model.parameters().reduce((sum, tensor) => sum + tensor.size, 0),
+    peak: ledger.peakBytes,
+    peaks: { step: peakOf(STEP), validation: peakOf(['validation']), drawing: peakOf(['drawing']) },
+    components,
+    operations: {
+      forward: operationsOf(work(), ['data', 'forward']),
+      backward: operationsOf(work(), ['backward']),
+      optimizer: operationsOf(work(), ['optimizer']),
+    },
+    bytesMoved: work()
+      .filter(({ phase }) => STEP.includes(phase))
+      .reduce((sum, entry) => sum + entry.bytes, 0),
+    process: {
+      tensors: ledger.reservedBytes,
+      leastTensors: ledger.peakCapacity,
+      checkpoint: states,
+      dataset: bytes,
+      program: PROGRAM_BYTES,
+    },
+  }
+}
+
+/** Runs a step, telling the ledger which part of it runs; returns the times at which a forward pass was over. */
+function stepInPhases(session: Session, ledger: MemoryLedger): number[] {
+  const { objective, optimizer } = session
+  const forwardEnds: number[] = []
+  const watched: Session = {
+    ...session,
+    objective: {
+      ...objective,
+      loss(...args) {
+        ledger.phase = 'forward'
+        const loss = objective.loss(...args)
+        ledger.phase = 'backward'
+        forwardEnds.push(ledger.time)
+        return loss
+      },
+    },
+  }
+  const step = optimizer.step.bind(optimizer)
+  // The first step is unlike those that follow: there is no report of a step before it to free.
+  trainStep(session, 0)
+  optimizer.step = options => {
+    ledger.phase = 'optimizer'
+    step(options)
+  }
+  ledger.phase = 'data'
+  trainStep(watched, 0)
+  return forwardEnds
+}
+
+/** What the end of a run draws, in as few steps as a sampler takes: the others need no more memory. */
+async function drawBriefly({ config, dataset, device, ema, keys, model }: Session): Promise<void> {
+  const { count, guidance } = config.sample
+  const brief = {
+    ...config,
+    flow: { ...config.flow, sample_steps: 1 },
+    diffusion: { ...config.diffusion, sample_steps: Math.min(2, config.diffusion.steps) },
+  }
+  const labels = evenLabels(dataset.classes.length, count)
+  const request = { device, model, config: brief, format: dataset, key: keys.draw, labels, count, guidance }
+  await ema.whileApplied(() => drawImages(request))
+}

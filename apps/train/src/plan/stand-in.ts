@@ -1,0 +1,45 @@
+// A data set of the shape a configuration's has, without its images: enough to run a step that computes nothing.
+
+import type { DataConfig } from '../config/schema'
+import { type Dataset, ImageSplit } from '../data/dataset'
+import { surveyImages } from '../data/images'
+import { readMnist } from '../data/mnist'
+import { classNames } from '../data/random'
+import type { ImageFormat } from '../model/build'
+
+export interface StandIn {
+  readonly dataset: Dataset
+  /** What the real one holds in the process's memory. */
+  readonly bytes: number
+}
+
+/** Decodes no image. Throws a UserError where the data set cannot be found. */
+export function standInFor(config: DataConfig): StandIn {
+  switch (config.kind) {
+    case 'mnist': {
+      const { size, classes, train } = readMnist(config.folder)
+      return standIn({ channels: 1, size, classes }, train.count, config.validation, 1)
+    }
+    case 'blobs': {
+      const { size, images, validation } = config
+      return standIn({ channels: 1, size, classes: [] }, images + validation, validation, 4)
+    }
+    case 'random': {
+      const { channels, size, classes, images, validation } = config
+      return standIn({ channels, size, classes: classNames(classes) }, images + validation, validation, 4)
+    }
+    case 'images': {
+      const { channels, size, validation } = config
+      const { classes, count } = surveyImages(config)
+      return standIn({ channels, size, classes }, count, Math.round(count * validation), 1)
+    }
+  }
+}
+
+function standIn(format: ImageFormat, count: number, held: number, bytesPerPixel: number): StandIn {
+  const pixels = format.channels * format.size ** 2
+  // No pixels are there to be copied, so what is read stays 0.
+  const split = (images: number) => new ImageSplit(new Float32Array(), new Int32Array(images), pixels)
+  const dataset = { ...format, flip: false, train: split(Math.max(1, count - held)), validation: split(held) }
+  return { dataset, bytes: count * pixels * bytesPerPixel }
+}
