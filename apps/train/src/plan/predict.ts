@@ -40,7 +40,7 @@ export interface ProcessMemory {
 }
 
 /** Measured; the same for every model within some megabytes. */
-const PROGRAM_BYTES = 150e6
+const PROGRAM_BYTES = 180e6
 const STEP = ['data', 'forward', 'backward', 'optimizer']
 
 /** Computes nothing and reads no weights. Throws a UserError for a configuration that cannot be trained. */

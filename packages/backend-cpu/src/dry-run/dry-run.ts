@@ -28,7 +28,7 @@ export interface DryRun {
 
 /**
  * Opens such a device. Reads give zeros. Set `ledger.phase` to tell parts of a run apart. Memory that native code takes for itself
- * during a call (packed operands, partial sums; some megabytes per thread) is not in the ledger, nor in `device.memory()`.
+ * during a call (packed operands, partial sums; some megabytes per thread) is not in the ledger: `workspaceBytes` stays 0.
  */
 export async function cpuDryRun(): Promise<DryRun> {
   const ledger = new MemoryLedger()
@@ -118,6 +118,8 @@ function addonOver(ledger: MemoryLedger): NativeAddon {
   return {
     createDevice: (_threads, _isa, _limit, complete) => new DryDevice(ledger, complete),
     describe: () => [],
+    fmaPeak: () => 0,
+    bf16Instruction: () => 'none is executed',
   }
 }
 
@@ -156,9 +158,9 @@ class DryDevice implements NativeDevice {
     return this.programs++
   }
 
-  memory(): [live: number, peak: number, cached: number] {
+  memory(): [live: number, peak: number, cached: number, workspace: number] {
     const { liveBytes, peakBytes, cachedBytes } = this.ledger
-    return [liveBytes, peakBytes, cachedBytes]
+    return [liveBytes, peakBytes, cachedBytes, 0]
   }
 
   trim(): void {

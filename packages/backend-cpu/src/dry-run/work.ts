@@ -7,6 +7,7 @@ type NoPrimitive =
   | 'name'
   | 'description'
   | 'dtypes'
+  | 'computeDtypes'
   | 'attentionKernels'
   | 'alloc'
   | 'free'
@@ -30,8 +31,8 @@ export const OPERATIONS: { readonly [P in keyof Primitives]: (...args: Parameter
   elementwise: (program, shape) => program.instructions.length * count(shape),
   reduce: (_, src) => count(src.shape),
   argmax: src => count(src.shape),
-  matmul(a, _, out, { bias, activation = 'none', gate, residual, accumulate } = {}) {
-    const after = [bias, activation !== 'none', gate, residual, accumulate].filter(Boolean).length
+  matmul(a, _, out, { bias, activation = 'none', slope, gate, residual, accumulate } = {}) {
+    const after = [bias, activation !== 'none', slope, gate, residual, accumulate].filter(Boolean).length
     return (2 * a.shape[a.shape.length - 1] + after) * count(out.shape)
   },
   scatterAdd: (_dst, _index, src) => count(src.shape),
