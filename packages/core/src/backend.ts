@@ -78,7 +78,7 @@ export interface BackendMemory {
   readonly peakBytes: number
   /** Freed bytes the allocator keeps for reuse. */
   readonly cachedBytes: number
-  /** Scratch memory that kernels took and keep for their next call, beside the above. Backends that have none leave it out. */
+  /** What kernels keep for their next call, scratch memory and packed weights, beside the above. Backends that have none leave it out. */
   readonly workspaceBytes?: number
 }
 

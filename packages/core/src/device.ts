@@ -20,7 +20,7 @@ export interface DeviceMemory {
   readonly liveBytes: number
   readonly peakBytes: number
   readonly cachedBytes: number
-  /** Scratch memory that kernels took so far and keep for their next call; not part of the figures above. */
+  /** What kernels keep for their next call, scratch memory and packed weights; not part of the figures above. */
   readonly workspaceBytes: number
 }
 

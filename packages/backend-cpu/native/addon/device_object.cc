@@ -242,7 +242,7 @@ napi_value js_memory(napi_env env, napi_callback_info info) {
     const Call call(env, info, 0);
     const Allocator& allocator = call.device().allocator();
     const size_t sizes[] = {allocator.live_bytes(), allocator.peak_bytes(), allocator.cached_bytes(),
-                            call.device().queue().workspace_bytes()};
+                            call.device().workspace_bytes()};
     napi_value list, value;
     napi_create_array_with_length(env, 4, &list);
     for (uint32_t i = 0; i < 4; ++i) {

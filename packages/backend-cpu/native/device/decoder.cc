@@ -36,9 +36,9 @@ int64_t Decoder::integer(int64_t low, int64_t high, const char* what) {
 
 DType Decoder::dtype() { return static_cast<DType>(integer(0, 2, "dtype")); }
 
-View Decoder::view(const char* what) {
+View Decoder::view_of(Storage** found, const char* what) {
   View view;
-  const Storage* storage = device_.storages().find(number());
+  Storage* const storage = *found = device_.storages().find(number());
   if (storage == nullptr) fail(std::string(what) + " is not on this device, or its memory was freed");
   const int64_t bytes = static_cast<int64_t>(storage->bytes);
   const int64_t offset = integer(0, kMaxExtent, "byte offset");
@@ -66,6 +66,19 @@ View Decoder::view(const char* what) {
     fail(std::string(what) + " reaches outside its storage of " + std::to_string(bytes) + " bytes");
   }
   view.data = storage->block.data + offset;
+  return view;
+}
+
+View Decoder::view(const char* what) {
+  Storage* storage;
+  const View view = view_of(&storage, what);
+  device_.packed_weights().drop(*storage);
+  return view;
+}
+
+View Decoder::matrix(const char* what, DType expected, Storage** storage) {
+  const View view = view_of(storage, what);
+  check_dtype(view, what, expected);
   return view;
 }
 

@@ -34,6 +34,9 @@ class Decoder {
   View view(const char* what);
   // The same, and of this dtype.
   View view(const char* what, DType dtype);
+  // The same of a matrix that is only read, whose packed forms stay valid. A storage that is named in any other way
+  // loses them: it may be written.
+  View matrix(const char* what, DType dtype, Storage** storage);
   // A view to write to: every element has its own place.
   View result(const char* what);
   View result(const char* what, DType dtype);
@@ -54,6 +57,7 @@ class Decoder {
   Device& device() { return device_; }
 
  private:
+  View view_of(Storage** storage, const char* what);
   void check_dtype(const View& view, const char* what, DType expected) const;
   void check_places(const View& view, const char* what) const;
 

@@ -26,12 +26,13 @@ double Device::alloc(size_t bytes) {
 void Device::free(double handle) {
   Storage* storage = storages_.find(handle);
   if (storage == nullptr) throw std::runtime_error("free: not the handle of a live storage");
+  packed_weights_.drop(*storage);
   allocator_.release(storage->block, storage->bytes);
   storages_.remove(storage);
 }
 
 char* Device::span(double handle, double offset, double bytes, const char* what) {
-  const Storage* storage = storages_.find(handle);
+  Storage* storage = storages_.find(handle);
   if (storage == nullptr) throw std::runtime_error(std::string(what) + ": not the handle of a live storage");
   const double size = static_cast<double>(storage->bytes);
   if (!(offset >= 0 && bytes >= 0 && offset <= size && bytes <= size - offset) ||
@@ -41,6 +42,7 @@ char* Device::span(double handle, double offset, double bytes, const char* what)
                              std::to_string(bytes) + " do not lie within a storage of " +
                              std::to_string(storage->bytes) + " bytes");
   }
+  packed_weights_.drop(*storage);
   return storage->block.data + static_cast<size_t>(offset);
 }
 
@@ -59,6 +61,7 @@ void Device::write(double handle, size_t offset, const void* data, size_t bytes)
 
 void Device::trim() {
   queue_.drain();
+  storages_.each_live([this](Storage& storage) { packed_weights_.drop(storage); });
   allocator_.trim();
   staging_.trim();
 }
@@ -67,7 +70,10 @@ void Device::dispose() {
   if (disposed_) return;
   disposed_ = true;
   queue_.stop();
-  storages_.each_live([this](Storage& storage) { allocator_.release(storage.block, storage.bytes); });
+  storages_.each_live([this](Storage& storage) {
+    packed_weights_.drop(storage);
+    allocator_.release(storage.block, storage.bytes);
+  });
   storages_ = StorageTable();
   allocator_.trim();
   staging_.trim();

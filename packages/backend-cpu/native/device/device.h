@@ -11,15 +11,16 @@
 #include "../runtime/staging.h"
 #include "../runtime/storage_table.h"
 #include "../view.h"
+#include "packed_weights.h"
 
 namespace ditkit {
 
 class Device {
  public:
-  Device(int threads, Isa isa, size_t memory_limit) : queue_(threads, isa), isa_(isa), allocator_(memory_limit) {}
+  Device(int threads, Isa isa, size_t memory_limit) : queue_(threads, isa), isa_(isa), allocator_(memory_limit), packed_weights_(allocator_) {}
   ~Device() { dispose(); }
 
-  // Memory for `bytes`. When there is none, waits for the queue and gives the cache back first. Throws
+  // Memory for `bytes`. When there is none, waits for the queue and gives cache and packed weights back first. Throws
   // std::runtime_error naming the bytes.
   Block allocate(size_t bytes);
   void release(Block block, size_t bytes) { allocator_.release(block, bytes); }
@@ -28,8 +29,9 @@ class Device {
   void free(double handle);
   // Host bytes into a storage, in the order of the queue; copied before this returns.
   void write(double handle, size_t offset, const void* data, size_t bytes);
-  // The memory of [offset, offset + bytes) of a storage; throws when it does not lie inside.
+  // The memory of [offset, offset + bytes) of a storage, to read or write; throws when it does not lie inside.
   char* span(double handle, double offset, double bytes, const char* what);
+  // Gives back what can be made again: cached memory and packed weights.
   void trim();
   // Drops queued work and frees everything.
   void dispose();
@@ -40,7 +42,10 @@ class Device {
   std::shared_ptr<const ElementwiseProgram> program(int64_t id) const;
 
   StorageTable& storages() { return storages_; }
+  PackedWeights& packed_weights() { return packed_weights_; }
   CommandQueue& queue() { return queue_; }
+  // Memory beside the tensors': the commands' scratch and packed weights.
+  size_t workspace_bytes() const { return queue_.workspace_bytes() + packed_weights_.bytes(); }
   const Allocator& allocator() const { return allocator_; }
   Isa isa() const { return isa_; }
 
@@ -49,6 +54,7 @@ class Device {
   CommandQueue queue_;
   Isa isa_;
   Allocator allocator_;
+  PackedWeights packed_weights_;
   StorageTable storages_;
   std::vector<std::shared_ptr<const ElementwiseProgram>> programs_;
   bool disposed_ = false;

@@ -54,6 +54,9 @@ void gemm(const GemmArgs& args, ThreadPool& pool, Isa isa, Workspace& workspace)
 // emulated.
 const char* bf16_instruction(Isa isa);
 
+// Whether gemm() of this set multiplies with the packed forms below.
+inline bool keeps_packed_b(Isa isa) { return isa <= Isa::Avx512; }
+
 // A right operand that many products share (a weight) can be packed once. The packed form belongs to (k, n, isa,
 // compute); args.compute of gemm_packed must be the one b was packed for.
 size_t packed_b_floats(int64_t k, int64_t n, Isa isa, Compute compute = Compute::F32);

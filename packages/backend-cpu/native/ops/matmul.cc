@@ -73,8 +73,9 @@ View sum_of(Decoder& in, const View& a, const View& b) {
 // a, b, out, bias?, activation, preActivation?, slope?, gate?, residual?, alpha, accumulate, compute
 void push_matmul(Decoder& in) {
   in.name("matmul");
-  const View a = in.view("a", DType::F32);
-  const View b = in.view("b", DType::F32);
+  Storage *a_storage, *b_storage;
+  const View a = in.matrix("a", DType::F32, &a_storage);
+  const View b = in.matrix("b", DType::F32, &b_storage);
   const View out = in.result("out", DType::F32);
   View bias = in.optional_view("bias", DType::F32);
   const Activation activation = static_cast<Activation>(in.integer(0, 3, "activation"));
@@ -154,7 +155,10 @@ void push_matmul(Decoder& in) {
   }
   if (out.count == 0) return;
   batch.rank = walked;
-  in.queue().push([args, batch](Executor& executor) {
+  const float* const packed =
+      walked == 0 ? in.device().packed_weights().find(*b_storage, args, in.queue(), in.device().isa()) : nullptr;
+  in.queue().push([args, batch, packed](Executor& executor) {
+    if (packed != nullptr) return gemm_packed(args, packed, executor.pool, executor.isa, executor.workspace);
     for (int64_t i = 0; i < batch.count(); ++i) {
       GemmArgs one = args;
       one.a += batch.offset(0, i, batch.rank);

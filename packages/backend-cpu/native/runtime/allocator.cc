@@ -38,7 +38,7 @@ int Allocator::class_index(size_t size) {
   return power * 4 + static_cast<int>((size - (size_t{1} << power)) >> (power - 2));
 }
 
-bool Allocator::allocate(size_t bytes, Block* block) {
+bool Allocator::take(size_t bytes, Block* block) {
   if (bytes > limit_) return false;
   const size_t size = class_size(bytes);
   std::vector<char*>& cached = free_[class_index(size)];
@@ -53,6 +53,11 @@ bool Allocator::allocate(size_t bytes, Block* block) {
     reserved_ += size;
     *block = {data, size};
   }
+  return true;
+}
+
+bool Allocator::allocate(size_t bytes, Block* block) {
+  if (!take(bytes, block)) return false;
   live_bytes_ += bytes;
   if (live_bytes_ > peak_bytes_) peak_bytes_ = live_bytes_;
   return true;
@@ -60,6 +65,10 @@ bool Allocator::allocate(size_t bytes, Block* block) {
 
 void Allocator::release(Block block, size_t bytes) {
   live_bytes_ -= bytes;
+  give_back(block);
+}
+
+void Allocator::give_back(Block block) {
   cached_ += block.capacity;
   free_[class_index(block.capacity)].push_back(block.data);
 }

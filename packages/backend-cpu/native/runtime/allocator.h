@@ -25,6 +25,9 @@ class Allocator {
   // A block of at least `bytes`, aligned to 64 bytes; false when the limit or the system has no room for it.
   bool allocate(size_t bytes, Block* block);
   void release(Block block, size_t bytes);
+  // The same for memory that is no tensor's: it counts towards the limit, not towards the live bytes.
+  bool take(size_t bytes, Block* block);
+  void give_back(Block block);
   // Gives the cache back to the system.
   void trim();
 

@@ -5,15 +5,26 @@
 #include <cstdint>
 #include <vector>
 
+#include "../gemm/gemm.h"
 #include "allocator.h"
 
 namespace ditkit {
+
+// A matrix that was the right operand of a product since the storage was last written, and its packed form if it has
+// one: see PackedWeights.
+struct PackedForm {
+  const float* of;
+  int64_t k, n, row, col;
+  Compute compute;
+  Block block;
+};
 
 struct Storage {
   Block block;
   size_t bytes = 0;  // as asked for; the block may be larger
   uint32_t generation = 0;
   bool live = false;
+  std::vector<PackedForm> packed;
 };
 
 class StorageTable {
