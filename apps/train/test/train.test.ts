@@ -117,6 +117,41 @@ describe('a run', () => {
   })
 })
 
+describe('a run in bf16', () => {
+  let out: string
+  beforeAll(async () => {
+    out = await run(['model.compute_dtype=bf16'])
+  })
+  const rowsOf = (folder: string) => readMetrics(join(metricsOf(folder), 'training_metrics.csv'))
+
+  it('reaches the loss of a run in f32, by other roundings', async () => {
+    const [bf16, f32] = [rowsOf(out), rowsOf(await run([]))]
+    const end = (rows: typeof f32) => rows.slice(-20).reduce((sum, row) => sum + row.loss, 0) / 20
+    expect(Math.abs(end(bf16) / end(f32) - 1)).toBeLessThan(0.02)
+    expect(bf16.map(row => row.loss)).not.toEqual(f32.map(row => row.loss))
+  })
+
+  it('is recorded, and not resumed in f32', async () => {
+    expect(readFileSync(join(metricsOf(out), 'config.yaml'), 'utf8')).toContain('compute_dtype: bf16')
+    const overrides = [...TINY, 'model.compute_dtype=f32']
+    await expect(train({ recipe: 'blobs', overrides, out, mode: 'resume' })).rejects.toThrow(
+      'model.compute_dtype was "bf16", now "f32"',
+    )
+  })
+
+  it('is drawn from in bf16 unless told otherwise', async () => {
+    const images = async (...overrides: string[]) => {
+      const to = join(root, 'bf16')
+      await sample({ model: 'blobs', out, seed: 1, count: 2, to, animation: 'none', overrides })
+      await using file = await openPt(`${to}.pt`)
+      return (await stateDict(file.value).get('samples')!.read()).data as Float32Array
+    }
+    const drawn = await images()
+    expect(await images('model.compute_dtype=bf16')).toEqual(drawn)
+    expect(await images('model.compute_dtype=f32')).not.toEqual(drawn)
+  })
+})
+
 it('accumulating micro-batches takes the mean of their losses, and of their gradients', async () => {
   const rowsOf = async (...overrides: string[]) => {
     const out = await run(['train.validate_every=0', ...overrides])
