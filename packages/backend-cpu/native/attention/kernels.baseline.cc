@@ -33,8 +33,11 @@ INLINE float max_lanes(vf v) {
 
 #include "tile.inc"
 #include "pack.inc"
+#include "products.inc"
 #include "scores.inc"
 #include "forward.inc"
+#include "gradients.inc"
+#include "gradient_products.inc"
 #include "backward.inc"
 
 }  // namespace

@@ -22,8 +22,11 @@ INLINE float max_lanes(vf v) { return vmaxvq_f32((float32x4_t)v); }
 
 #include "tile.inc"
 #include "pack.inc"
+#include "products.inc"
 #include "scores.inc"
 #include "forward.inc"
+#include "gradients.inc"
+#include "gradient_products.inc"
 #include "backward.inc"
 
 }  // namespace
