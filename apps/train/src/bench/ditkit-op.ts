@@ -20,7 +20,7 @@ import type { OpName, OpProblem } from './problem'
 const OPS: Record<OpName, (x: Tensor, y: Tensor) => Tensor> = {
   add,
   mul,
-  gelu,
+  gelu: x => gelu(x),
   softmax: x => softmax(x),
   layerNorm: x => layerNorm(x),
   sum: x => sum(x),
