@@ -53,9 +53,7 @@ export async function bench(request: BenchRequest): Promise<void> {
   console.log()
   const peers = new Peers(request)
   const around = { threads: request.threads, peer: peers.subject.bind(peers) }
-  const works = experiments.flatMap(({ rows, memory }) =>
-    [...rows, ...(memory ? [memory] : [])].map(({ work }) => work),
-  )
+  const works = experiments.flatMap(({ rows, memory = [] }) => [...rows, ...memory].map(({ work }) => work))
   const out = printer(works, request.markdown ?? false, console.log)
   const results: Result[] = []
   const rows: ReportRow[] = []
@@ -128,12 +126,10 @@ export function withPeers(experiment: Experiment, peers: readonly PeerName[]): E
     rows.push({ work: `${work}: ${peer}`, ours, against: peer })
   }
   if (rows.length === 0) rows.push({ work, ours })
-  const memory = experiment.memory && withoutMissing(experiment.memory, sides)
+  const memory = experiment.memory?.map(row =>
+    row.against && !(row.against in sides) ? { ...row, against: undefined } : row,
+  )
   return { ...experiment, sides, rows, ...(memory && { memory }) }
-}
-
-function withoutMissing<M extends { against?: string }>(memory: M, sides: object): M {
-  return memory.against && !(memory.against in sides) ? { ...memory, against: undefined } : memory
 }
 
 /** A peer that was asked for by name and never ran is an error, with the reason. */

@@ -45,8 +45,8 @@ export interface Experiment {
   readonly problem: Problem
   readonly sides: { readonly [name: string]: Side }
   readonly rows: readonly Row[]
-  /** What the sides need beside inputs, output and gradients. */
-  readonly memory?: MemoryRow
+  /** What sides need beside inputs, output and gradients. */
+  readonly memory?: readonly MemoryRow[]
   /** Unmeasured runs of each side, for problems too long for the usual number. */
   readonly warmUp?: number
   /** Also report how far each side's result is from float64. */

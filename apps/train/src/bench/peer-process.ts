@@ -33,6 +33,8 @@ const TIMEOUT_MS = 600_000
 export class PeerProcess {
   private readonly child: ChildProcessWithoutNullStreams
   private readonly lines: AsyncIterator<string>
+  /** When its last words on stderr have arrived as well. */
+  private readonly ended: Promise<void>
   private complaint = ''
   private failure: string | undefined
   private next = 0
@@ -42,8 +44,12 @@ export class PeerProcess {
     this.child.stderr.on('data', chunk => {
       this.complaint = `${this.complaint}${chunk}`.slice(-4000)
     })
-    this.child.on('error', error => {
-      this.failure = error.message
+    this.ended = new Promise(resolve => {
+      this.child.on('close', resolve)
+      this.child.on('error', error => {
+        this.failure = error.message
+        resolve()
+      })
     })
     this.child.stdin.on('error', () => {})
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]()
@@ -71,7 +77,7 @@ export class PeerProcess {
   }
 
   private async ask(message: unknown): Promise<Record<string, unknown>> {
-    if (this.failure !== undefined) throw this.ended()
+    if (this.failure !== undefined) throw this.problem()
     this.child.stdin.write(`${JSON.stringify(message)}\n`)
     const timer = setTimeout(() => {
       this.failure = `no answer within ${TIMEOUT_MS / 1000} s`
@@ -81,8 +87,9 @@ export class PeerProcess {
       for (;;) {
         const { value, done } = await this.lines.next()
         if (done) {
+          await this.ended
           this.failure ??= this.complaint.trim().split('\n').at(-1) || 'it ended'
-          throw this.ended()
+          throw this.problem()
         }
         const answer = parsed(value)
         if (answer?.error !== undefined) throw new UserError(`${this.peer.label}: ${answer.error}`)
@@ -93,7 +100,7 @@ export class PeerProcess {
     }
   }
 
-  private ended(): UserError {
+  private problem(): UserError {
     return new UserError(`${this.peer.command} cannot run ${this.peer.label}: ${this.failure}; ${this.peer.wayOut}`)
   }
 

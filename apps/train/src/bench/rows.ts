@@ -20,10 +20,10 @@ export interface ReportRow {
 }
 
 export function rowsOf({ experiment, sides }: Result): ReportRow[] {
-  const { rows, memory, accuracy } = experiment
+  const { rows, memory = [], accuracy } = experiment
   return [
     ...rows.map(row => comparison(row, sides[row.ours], row.against === undefined ? undefined : sides[row.against])),
-    ...(memory ? [memoryRow(memory, sides[memory.side], memory.against ? sides[memory.against] : undefined)] : []),
+    ...memory.map(row => memoryRow(row, sides[row.side], row.against === undefined ? undefined : sides[row.against])),
     ...(accuracy ? [accuracyRow(rows[0].work.split(',')[0], Object.values(sides))] : []),
   ]
 }

@@ -65,7 +65,7 @@ async function extrasOf(
   name: string,
   subject: Subject,
 ): Promise<Partial<SideResult>> {
-  const asked = memory && (name === memory.side || name === memory.against)
+  const asked = memory?.some(({ side, against }) => name === side || name === against)
   try {
     const error = accuracy ? await subject.accuracy?.() : undefined
     const bytes = asked ? await subject.workingBytes?.() : undefined

@@ -71,6 +71,7 @@ function gemms({ isas, isa, threads }: Machine): Experiment[] {
 
 /** A scene: few queries, very many points. */
 const SCENE = { kind: 'attention', batch: 1, heads: 8, queries: 900, keys: 56_400, dim: 32 } as const
+const SCENE_TEXT = 'attention 1 × 8, 900 × 56,400, D 32'
 const PADDED = { kind: 'attention', batch: 4, heads: 8, queries: 10, keys: 2048, dim: 64, bias: 'none' } as const
 const SQUARE = { kind: 'attention', batch: 4, heads: 8, queries: 512, keys: 512, dim: 64, bias: 'none' } as const
 const LENGTHS = [2048, 1500, 700, 300]
@@ -78,20 +79,13 @@ const LENGTHS = [2048, 1500, 700, 300]
 function attentions(machine: Machine): Experiment[] {
   return [false, true].flatMap(backward => {
     const pass = backward ? 'forward + backward' : 'forward'
-    const scene = `attention 1 × 8, 900 × 56,400, D 32`
     const few = `attention 4 × 8, 10 × 2,048, D 64`
     const dense: AttentionProblem = { ...SCENE, bias: 'dense', backward }
+    const padded: AttentionProblem = { ...PADDED, lengths: LENGTHS, backward }
     return [
-      attention(machine, `scene dense ${pass}`, dense, `${scene}, dense shared bias, ${pass}`, [backward ? 6 : 2.4]),
-      factored(machine, backward, 'shared factors', `${scene}, rank-8 bias, ${pass}`, 1.15),
-      factored(machine, backward, 'factors per head', `${scene}, rank-8 bias per head, ${pass}`, 1.25),
-      attention(
-        machine,
-        `padded ${pass}`,
-        { ...PADDED, lengths: LENGTHS, backward },
-        `${few}, lengths ${LENGTHS.join('/')}, ${pass}`,
-        [2.5],
-      ),
+      attention(machine, `scene dense ${pass}`, dense, `${SCENE_TEXT}, dense shared bias, ${pass}`, backward ? 6 : 2.4),
+      factored(machine, backward),
+      attention(machine, `padded ${pass}`, padded, `${few}, lengths ${LENGTHS.join('/')}, ${pass}`, 2.5),
       halfPadded(`half padded ${pass}`, { ...PADDED, backward }, `${few}, ${pass}`),
       halfPadded(`half padded square ${pass}`, { ...SQUARE, backward }, `attention 4 × 8, 512 × 512, D 64, ${pass}`),
     ]
@@ -103,7 +97,7 @@ function attention(
   name: string,
   problem: AttentionProblem,
   work: string,
-  [atLeast]: number[],
+  atLeast: number,
 ): Experiment {
   const sides: { [name: string]: Side } = { ditkit: { by: 'ditkit' }, torch: { by: 'torch' } }
   const rows: Row[] = [{ work, ours: 'ditkit', against: 'torch', atLeast }]
@@ -111,45 +105,50 @@ function attention(
     sides['1 thread'] = { by: 'ditkit', threads: 1 }
     rows.push(scaling(work, 'ditkit', '1 thread', threads))
   }
-  return {
-    name: `attention ${name}`,
-    group: 'attention',
-    problem,
-    sides,
-    rows,
-    ...(problem.keys > 10_000 && { warmUp: 1 }),
-  }
+  const long = problem.keys > 10_000
+  return { name: `attention ${name}`, group: 'attention', problem, sides, rows, ...(long && { warmUp: 1 }) }
 }
 
-function factored(
-  machine: Machine,
-  backward: boolean,
-  bias: AttentionProblem['bias'],
-  work: string,
-  atMost: number,
-): Experiment {
-  const name = `scene ${bias} ${backward ? 'forward + backward' : 'forward'}`
-  const base = attention(machine, name, { ...SCENE, bias, rank: 8, backward }, work, [9])
+/** A rank-8 bias: its factors the same for all heads, and a pair per head, which PyTorch cannot tell apart once they are concatenated. */
+function factored({ threads }: Machine, backward: boolean): Experiment {
+  const pass = backward ? 'forward + backward' : 'forward'
+  const work = `${SCENE_TEXT}, rank-8 bias, ${pass}`
+  const perHeadWork = `${SCENE_TEXT}, rank-8 bias per head, ${pass}`
+  const perHead = { bias: 'factors per head' }
+  const memory = 'working memory beyond inputs, output, gradients'
   return {
-    ...base,
+    name: `attention scene factors ${pass}`,
+    group: 'attention',
+    problem: { ...SCENE, bias: 'shared factors', rank: 8, backward },
+    warmUp: 1,
     sides: {
-      ...base.sides,
-      padded: { by: 'torch', change: { padValues: true } },
+      ditkit: { by: 'ditkit' },
+      'per head': { by: 'ditkit', change: perHead },
       'no bias': { by: 'ditkit', change: { bias: 'none' } },
+      ...(threads > 1 && {
+        '1 thread': { by: 'ditkit', threads: 1 },
+        'per head, 1 thread': { by: 'ditkit', threads: 1, change: perHead },
+      }),
+      torch: { by: 'torch' },
+      padded: { by: 'torch', change: { padValues: true } },
     },
     rows: [
       { work: `${work}: factors concatenated`, ours: 'ditkit', against: 'torch', atLeast: 9 },
-      { work: `${work}: factors concatenated and v padded to q's width`, ours: 'ditkit', against: 'padded' },
-      { work: `${work}: time over no bias`, ours: 'ditkit', against: 'no bias', atMost },
-      ...base.rows.slice(1),
+      { work: `${work}: factors concatenated, v padded to q's width`, ours: 'ditkit', against: 'padded' },
+      { work: `${work}: time over no bias`, ours: 'ditkit', against: 'no bias', atMost: 1.15 },
+      { work: `${perHeadWork}: time over no bias`, ours: 'per head', against: 'no bias', atMost: 1.25 },
+      ...(threads > 1
+        ? [
+            scaling(work, 'ditkit', '1 thread', threads),
+            scaling(perHeadWork, 'per head', 'per head, 1 thread', threads),
+          ]
+        : []),
     ],
     ...(backward && {
-      memory: {
-        work: `${work}: working memory beyond inputs, output, gradients`,
-        side: 'ditkit',
-        against: 'torch',
-        atMostMB: 64,
-      },
+      memory: [
+        { work: `${work}: ${memory}`, side: 'ditkit', against: 'torch', atMostMB: 64 },
+        { work: `${perHeadWork}: ${memory}`, side: 'per head', atMostMB: 64 },
+      ],
     }),
   }
 }
