@@ -23,6 +23,8 @@ import { Sites } from './sites'
 interface Waiting {
   resolve(buffer: ArrayBuffer | undefined): void
   reject(error: Error): void
+  /** Sites below it are of calls before this read or sync, which reports what was wrong with them. */
+  readonly sitesEnd: number
 }
 
 export interface CpuBackendOptions {
@@ -60,8 +62,10 @@ export class CpuBackend implements Backend {
     this.native = addon.createDevice(options.threads, options.isa, options.memoryLimit, (id, buffer, fault) => {
       const entry = waiting.get(id)
       waiting.delete(id)
-      if (fault) entry?.reject(faultError(fault, sites))
-      else entry?.resolve(buffer)
+      if (!entry) return
+      if (fault) entry.reject(faultError(fault, sites))
+      else entry.resolve(buffer)
+      sites.forget(entry.sitesEnd)
     })
     this.commands = new Commands(this.native)
   }
@@ -92,7 +96,7 @@ export class CpuBackend implements Backend {
     return new Promise((resolve, reject) => {
       const id = this.nextRead++
       start(id)
-      this.waiting.set(id, { resolve, reject })
+      this.waiting.set(id, { resolve, reject, sitesEnd: this.sites.end })
     })
   }
 

@@ -1,9 +1,9 @@
-// Numbers for call sites, so that native code can name where a fault belongs. Calls from one place share a number; the
-// map is bounded, as a program may have any number of places.
+// Numbers for call sites, so that native code can name where a fault belongs. A site is kept until a read or sync has
+// reported what went wrong before it; their number is bounded, as a program may never read.
 
 import type { CallSite } from '@ditkit/core'
 
-export const MAX_SITES = 4096
+export const MAX_SITES = 16384
 
 interface Site {
   readonly site: CallSite
@@ -11,27 +11,32 @@ interface Site {
 }
 
 export class Sites {
-  private readonly numbers = new Map<string, number>()
-  private readonly sites = new Map<number, Site & { key: string }>()
+  /** In the order of their numbers. */
+  private readonly sites = new Map<number, Site>()
   private next = 1
 
-  /** The number of a call site (and of what a check at it reports). */
+  /** A number for a call (and for what a check at it reports). */
   numberOf(site: CallSite, message?: string): number {
-    const key = `${site.op}\n${message ?? ''}\n${site.stack ?? ''}`
-    const known = this.numbers.get(key)
-    if (known !== undefined) return known
     const number = this.next++
-    this.numbers.set(key, number)
-    this.sites.set(number, { site, message, key })
-    if (this.sites.size > MAX_SITES) {
-      const [oldest, { key: oldKey }] = this.sites.entries().next().value!
-      this.sites.delete(oldest)
-      this.numbers.delete(oldKey)
-    }
+    this.sites.set(number, { site, message })
+    if (this.sites.size > MAX_SITES) this.forget(number - MAX_SITES + 1)
     return number
   }
 
   find(number: number): Site | undefined {
     return this.sites.get(number)
+  }
+
+  /** Above every number given so far. */
+  get end(): number {
+    return this.next
+  }
+
+  /** Drops the sites numbered below `end`. */
+  forget(end: number): void {
+    for (const number of this.sites.keys()) {
+      if (number >= end) return
+      this.sites.delete(number)
+    }
   }
 }

@@ -190,9 +190,9 @@ function defaultDType(data: HostArray | readonly number[], float: FloatDType): D
 function hostBytes(data: HostArray | readonly number[], dtype: DType): ArrayBufferView & { buffer: ArrayBufferLike } {
   switch (dtype) {
     case 'f32':
-      return data instanceof Float32Array ? data : Float32Array.from(data)
+      return data instanceof Float32Array ? data : new Float32Array(data)
     case 'f64':
-      return data instanceof Float64Array ? data : Float64Array.from(data)
+      return data instanceof Float64Array ? data : new Float64Array(data)
     case 'i32': {
       if (data instanceof Int32Array) return data
       for (let i = 0; i < data.length; i++) {

@@ -31,7 +31,10 @@ export function isContiguous(shape: Shape, strides: Shape): boolean {
 }
 
 export function sameShape(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((n, axis) => n === b[axis])
+  if (a === b) return true
+  if (a.length !== b.length) return false
+  for (let axis = 0; axis < a.length; axis++) if (a[axis] !== b[axis]) return false
+  return true
 }
 
 export function showShape(shape: Shape): string {
@@ -50,7 +53,8 @@ export function checkShape(op: string, shape: Shape): void {
 }
 
 /** NumPy's broadcasting: shapes aligned right, axes equal or 1. Throws naming both shapes. */
-export function broadcastShapes(op: string, a: Shape, b: Shape): number[] {
+export function broadcastShapes(op: string, a: Shape, b: Shape): Shape {
+  if (sameShape(a, b)) return a
   const rank = Math.max(a.length, b.length)
   const shape = new Array<number>(rank)
   for (let i = 1; i <= rank; i++) {

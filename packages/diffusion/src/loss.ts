@@ -35,5 +35,5 @@ export function diffusionLoss(model: DenoisingModel, x0: Tensor, options: Diffus
     if (variance === 'fixed') return mseLoss(output, wanted)
     const [prediction, raw] = splitVariance(output, x0.shape[1])
     return add(mseLoss(prediction, wanted), mean(variationalBound(schedule, target, prediction, raw, x0, xt, t)))
-  })
+  }, 'diffusionLoss')
 }

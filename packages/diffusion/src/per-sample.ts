@@ -18,7 +18,7 @@ export function blend(op: string, t: ArrayLike<number>, [x, xWeight]: Term, [y, 
       `${op}: tensors of shapes [${x.shape.join(', ')}] and [${y.shape.join(', ')}] (expected the same)`,
     )
   }
-  return scope(() => add(mul(x, perSample(x, t, xWeight)), mul(y, perSample(y, t, yWeight))))
+  return scope(() => add(mul(x, perSample(x, t, xWeight)), mul(y, perSample(y, t, yWeight))), op)
 }
 
 /** Throws unless t holds one step of the schedule for each sample of x. */

@@ -279,7 +279,7 @@ export class DiT extends Module {
         h = scope(() => (recomputeBlocks ? recompute(forward, h, c) : forward(h, c)))
       }
       return unpatchify(this.final_layer.forward(h, c), patchSize, ...this.grid)
-    })
+    }, 'DiT.forward')
   }
 
   /**

@@ -7,6 +7,13 @@ export const TIMESTEP_CHANNELS = 256
 
 const LONGEST_PERIOD = 10_000
 
+/** Angular frequencies from 1 down to almost 1/LONGEST_PERIOD. */
+function frequencies(count: number): Float64Array {
+  return Float64Array.from({ length: count }, (_, k) => Math.exp((-Math.log(LONGEST_PERIOD) * k) / count))
+}
+
+const USUAL = frequencies(TIMESTEP_CHANNELS / 2)
+
 /**
  * [B, dim] from B timesteps, fractions allowed. Evaluated on the host in float64 and rounded once: at t near 1000 an
  * evaluation in float32 is off by 1e-5.
@@ -15,11 +22,12 @@ const LONGEST_PERIOD = 10_000
 export function timestepEmbedding(device: Device, t: ArrayLike<number>, dim = TIMESTEP_CHANNELS): Tensor {
   if (dim % 2 !== 0) throw new RangeError(`timestepEmbedding: dim must be even, got ${dim}`)
   const half = dim / 2
+  const frequency = dim === TIMESTEP_CHANNELS ? USUAL : frequencies(half)
   const values = new Float64Array(t.length * dim)
   for (let b = 0; b < t.length; b++) {
     if (!Number.isFinite(t[b])) throw new RangeError(`timestepEmbedding: t[${b}] is ${t[b]}, expected a finite number`)
     for (let k = 0; k < half; k++) {
-      const angle = t[b] * Math.exp((-Math.log(LONGEST_PERIOD) * k) / half)
+      const angle = t[b] * frequency[k]
       values[b * dim + k] = Math.cos(angle)
       values[b * dim + half + k] = Math.sin(angle)
     }

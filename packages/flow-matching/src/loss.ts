@@ -25,5 +25,5 @@ export function flowMatchingLoss(model: TimedModel, x1: Tensor, options: FlowMat
     const prediction = model(interpolate(path, x0, x1, t), Array.from(t))
     const wanted = target === 'velocity' ? targetVelocity(path, x0, x1, t) : target === 'noise' ? x0 : x1
     return mseLoss(prediction, wanted)
-  })
+  }, 'flowMatchingLoss')
 }

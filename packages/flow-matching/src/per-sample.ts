@@ -24,7 +24,7 @@ export function blend(op: string, t: number | ArrayLike<number>, [x, xWeight]: T
       `${op}: tensors of shapes [${x.shape.join(', ')}] and [${y.shape.join(', ')}] (expected the same)`,
     )
   }
-  return scope(() => add(mul(x, perSample(x, t, xWeight)), mul(y, perSample(y, t, yWeight))))
+  return scope(() => add(mul(x, perSample(x, t, xWeight)), mul(y, perSample(y, t, yWeight))), op)
 }
 
 function checked(value: number, t: number): number {

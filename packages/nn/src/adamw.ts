@@ -1,16 +1,10 @@
 // AdamW (Loshchilov & Hutter 2019) by PyTorch's formulas, over all weights in one pass, with clipping by global norm and
 // the EMA of the weights in the same pass.
 
-import { adamwStep, keep, type Tensor } from '@ditkit/core'
+import { type AdamWParameter, adamwStep, keep, type Tensor } from '@ditkit/core'
 import type { EMA } from './ema'
 import { type OptimizerState, StateTensors } from './optimizer-state'
-import {
-  type ParameterGroup,
-  type ParameterSource,
-  type TrainedParameter,
-  trainedParameters,
-  zeroGrad,
-} from './parameter-groups'
+import { type ParameterGroup, type ParameterSource, trainedParameters, zeroGrad } from './parameter-groups'
 import type { StateSource } from './state'
 
 export interface AdamWOptions {
@@ -37,7 +31,8 @@ export interface StepReport {
 export class AdamW {
   /** Steps enqueued so far, those not taken included. */
   stepCount = 0
-  private readonly parameters: TrainedParameter[]
+  /** All weights with what their updates need, but for what each step brings. */
+  private readonly updates: Omit<AdamWParameter, 'gradient' | 'average'>[]
   private readonly state: StateTensors<'exp_avg' | 'exp_avg_sq'>
   private readonly ema: EMA | undefined
   private readonly hyper: { lr: number; beta1: number; beta2: number; eps: number }
@@ -56,9 +51,17 @@ export class AdamW {
     this.hyper = { lr, beta1: betas[0], beta2: betas[1], eps }
     this.maxGradNorm = maxGradNorm
     this.ema = ema
-    this.parameters = trainedParameters(source, weightDecay, groups)
-    this.largestDecay = Math.max(...this.parameters.map(parameter => parameter.weightDecay))
-    this.state = new StateTensors(this.parameters, ['exp_avg', 'exp_avg_sq'])
+    const parameters = trainedParameters(source, weightDecay, groups)
+    const largest = Math.max(...parameters.map(parameter => parameter.weightDecay))
+    this.largestDecay = largest
+    this.state = new StateTensors(parameters, ['exp_avg', 'exp_avg_sq'])
+    this.updates = parameters.map(({ name, tensor, weightDecay, lrScale }) => ({
+      parameter: tensor,
+      firstMoment: this.state.get('exp_avg', name),
+      secondMoment: this.state.get('exp_avg_sq', name),
+      decayScale: largest === 0 ? 0 : weightDecay / largest,
+      lrScale,
+    }))
   }
 
   /**
@@ -66,20 +69,16 @@ export class AdamW {
    * @throws Error when none has.
    */
   step(options: { lr?: number } = {}): void {
-    const active = this.parameters.filter(({ tensor }) => tensor.grad)
+    const active = this.updates.filter(({ parameter }) => parameter.grad)
     if (active.length === 0) throw new Error('AdamW.step: no weight has a gradient; call backward first')
     this.stepCount++
     this.norm?.dispose()
     this.norm = keep(
       adamwStep(
-        active.map(({ name, tensor, weightDecay, lrScale }) => ({
-          parameter: tensor,
-          gradient: tensor.grad!,
-          firstMoment: this.state.get('exp_avg', name),
-          secondMoment: this.state.get('exp_avg_sq', name),
-          average: this.ema?.shadow(tensor),
-          decayScale: this.largestDecay === 0 ? 0 : weightDecay / this.largestDecay,
-          lrScale,
+        active.map(update => ({
+          ...update,
+          gradient: update.parameter.grad!,
+          average: this.ema?.shadow(update.parameter),
         })),
         {
           ...this.hyper,
@@ -101,7 +100,7 @@ export class AdamW {
   }
 
   zeroGrad(): void {
-    zeroGrad(this.parameters.map(({ tensor }) => tensor))
+    zeroGrad(this.updates.map(({ parameter }) => parameter))
   }
 
   /** Reads the moments, as they are at this call. */

@@ -19,6 +19,9 @@ export class Sequential extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return scope(() => this.layers.reduce((h, layer) => (typeof layer === 'function' ? layer(h) : layer.forward(h)), x))
+    return scope(
+      () => this.layers.reduce((h, layer) => (typeof layer === 'function' ? layer(h) : layer.forward(h)), x),
+      'Sequential.forward',
+    )
   }
 }

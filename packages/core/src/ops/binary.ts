@@ -3,7 +3,6 @@
 import { record } from '../autograd/node'
 import type { DType } from '../dtype'
 import { type ProgramBuilder, program, type Value } from '../program'
-import { broadcastShapes } from '../shape'
 import { Tensor } from '../tensor'
 import { sharedDevice, sharedDType } from './operands'
 import { run } from './run-program'
@@ -20,17 +19,11 @@ interface Slopes {
   readonly constant?: boolean
 }
 
-function checkOperands(name: string, a: Tensor | number, b: Tensor | number): Tensor[] {
-  const tensors = [a, b].filter(operand => operand instanceof Tensor)
-  for (const operand of [a, b]) {
-    if (!(operand instanceof Tensor) && typeof operand !== 'number') {
-      throw new TypeError(
-        `${name}: an operand is ${operand === null ? 'null' : typeof operand} (expected a Tensor or a number)`,
-      )
-    }
-  }
-  sharedDevice(name, tensors)
-  return tensors
+function checkOperand(name: string, operand: unknown): void {
+  if (operand instanceof Tensor || typeof operand === 'number') return
+  throw new TypeError(
+    `${name}: an operand is ${operand === null ? 'null' : typeof operand} (expected a Tensor or a number)`,
+  )
 }
 
 function binary(name: string, body: Body, slopes?: Slopes, result?: DType): Binary {
@@ -43,40 +36,50 @@ function binary(name: string, body: Body, slopes?: Slopes, result?: DType): Bina
     right: program(`${name} number gradient`, slopes.constant ? 1 : 2, 1, (b, g, x, s) => slopes.a(b, g, x, s)),
     left: program(`number ${name} gradient`, slopes.constant ? 1 : 2, 1, (b, g, x, s) => slopes.b(b, g, s, x)),
   }
-  return (a, b) => {
-    const tensors = checkOperands(name, a, b)
+  const dtypeOf = (tensors: readonly Tensor[]) => {
+    sharedDevice(name, tensors)
     const dtype = sharedDType(name, tensors)
     if (dtype === 'bool' && !result)
       throw new TypeError(`${name}: operands are bool; use cast(t, 'f32'), or logicalAnd and logicalOr`)
-    if (a instanceof Tensor && b instanceof Tensor) {
-      broadcastShapes(name, a.shape, b.shape)
-      const out = run(both, [a, b], [], result ?? dtype)
+    return dtype
+  }
+  const ofTensors = (a: Tensor, b: Tensor) => {
+    const operands = [a, b]
+    const dtype = dtypeOf(operands)
+    const out = run(both, operands, [], result ?? dtype)
+    if (gradients) {
       const { shape: shapeA } = a
       const { shape: shapeB } = b
-      if (gradients) {
-        record(name, [a, b], [out], slopes.constant ? [] : [a, b], ([g], { saved, needs }) => {
-          if (!g) return []
-          return [
-            needs[0] ? sumTo(run(gradients.a, [g, ...saved]), shapeA) : undefined,
-            needs[1] ? sumTo(run(gradients.b, [g, ...saved]), shapeB) : undefined,
-          ]
-        })
-      }
-      return out
+      record(name, operands, [out], slopes.constant ? [] : operands, ([g], { saved, needs }) => {
+        if (!g) return []
+        return [
+          needs[0] ? sumTo(run(gradients.a, [g, ...saved]), shapeA) : undefined,
+          needs[1] ? sumTo(run(gradients.b, [g, ...saved]), shapeB) : undefined,
+        ]
+      })
     }
-    const [x] = tensors
-    const scalar = (a instanceof Tensor ? b : a) as number
-    if (dtype === 'i32' && !result && !Number.isInteger(scalar)) {
-      throw new TypeError(`${name}: the number ${scalar} is not whole but the tensor is i32; use cast(t, 'f32')`)
+    return out
+  }
+  const withNumber = (x: Tensor, number: number, isLeft: boolean) => {
+    const dtype = dtypeOf([x])
+    if (dtype === 'i32' && !result && !Number.isInteger(number)) {
+      throw new TypeError(`${name}: the number ${number} is not whole but the tensor is i32; use cast(t, 'f32')`)
     }
-    const out = run(a instanceof Tensor ? right : left, [x], [scalar], result ?? dtype)
+    const out = run(isLeft ? left : right, [x], [number], result ?? dtype)
     if (gradients) {
-      const gradient = a instanceof Tensor ? gradients.right : gradients.left
+      const gradient = isLeft ? gradients.left : gradients.right
       record(name, [x], [out], slopes.constant ? [] : [x], ([g], { saved }) => [
-        g && run(gradient, [g, ...saved], [scalar]),
+        g && run(gradient, [g, ...saved], [number]),
       ])
     }
     return out
+  }
+  return (a, b) => {
+    checkOperand(name, a)
+    checkOperand(name, b)
+    if (a instanceof Tensor) return b instanceof Tensor ? ofTensors(a, b) : withNumber(a, b, false)
+    if (b instanceof Tensor) return withNumber(b, a, true)
+    throw new TypeError(`${name}: at least one operand must be a tensor`)
   }
 }
 

@@ -61,23 +61,14 @@ export interface AdamWScalars {
  */
 export function adamwStep(parameters: readonly AdamWParameter[], scalars: AdamWScalars): Tensor {
   if (parameters.length === 0) throw new RangeError('adamwStep: no parameters')
-  const device = sharedDevice(
-    'adamwStep',
-    parameters.flatMap(({ parameter, gradient, firstMoment, secondMoment, average }) =>
-      [parameter, gradient, firstMoment, secondMoment, average].filter(tensor => tensor !== undefined),
-    ),
-  )
+  const device = sharedDevice('adamwStep', [parameters[0].parameter])
   for (const { parameter, gradient, firstMoment, secondMoment, average } of parameters) {
-    for (const [name, tensor] of Object.entries({ parameter, gradient, firstMoment, secondMoment, average })) {
-      if (!tensor) continue
-      checkDType('adamwStep', name, tensor, parameter.dtype)
-      if (!sameShape(tensor.shape, parameter.shape) || !tensor.contiguous) {
-        throw new RangeError(
-          `adamwStep: ${name} of ${parameter.name ?? 'a parameter'} has shape ${showShape(tensor.shape)} ` +
-            `(expected ${showShape(parameter.shape)}, row-major)`,
-        )
-      }
-    }
+    sharedDevice('adamwStep', [parameters[0].parameter, parameter])
+    checkOperand('parameter', parameter, parameter)
+    checkOperand('gradient', gradient, parameter)
+    checkOperand('firstMoment', firstMoment, parameter)
+    checkOperand('secondMoment', secondMoment, parameter)
+    if (average) checkOperand('average', average, parameter)
   }
   const { lr, beta1, beta2, eps, weightDecay, step, emaDecay, maxNorm } = scalars
   const values = [lr, beta1, beta2, eps, weightDecay, 1 - beta1 ** step, 1 - beta2 ** step, emaDecay]
@@ -86,9 +77,22 @@ export function adamwStep(parameters: readonly AdamWParameter[], scalars: AdamWS
     return device.backend.adamw ? fused(parameters, block, maxNorm) : composed(parameters, block, maxNorm)
   })
   for (const { parameter, firstMoment, secondMoment, average } of parameters) {
-    for (const tensor of [parameter, firstMoment, secondMoment, average]) if (tensor) tensor.storage.version++
+    parameter.storage.version++
+    firstMoment.storage.version++
+    secondMoment.storage.version++
+    if (average) average.storage.version++
   }
   return norm
+}
+
+function checkOperand(name: string, tensor: Tensor, parameter: Tensor): void {
+  checkDType('adamwStep', name, tensor, parameter.dtype)
+  sharedDevice('adamwStep', [parameter, tensor])
+  if (sameShape(tensor.shape, parameter.shape) && tensor.contiguous) return
+  throw new RangeError(
+    `adamwStep: ${name} of ${parameter.name ?? 'a parameter'} has shape ${showShape(tensor.shape)} ` +
+      `(expected ${showShape(parameter.shape)}, row-major)`,
+  )
 }
 
 function fused(parameters: readonly AdamWParameter[], block: Tensor, maxNorm: number): Tensor {

@@ -27,11 +27,13 @@ export function sharedDevice(op: string, tensors: readonly Tensor[]): Device {
 /** The dtype all tensors have; throws naming the one that differs. */
 export function sharedDType(op: string, tensors: readonly Tensor[]): DType {
   const { dtype } = tensors[0]
-  tensors.forEach((tensor, i) => {
-    if (tensor.dtype !== dtype) {
-      throw new TypeError(`${op}: operand ${i} is ${tensor.dtype} but operand 0 is ${dtype}; use cast(t, '${dtype}')`)
+  for (let i = 1; i < tensors.length; i++) {
+    if (tensors[i].dtype !== dtype) {
+      throw new TypeError(
+        `${op}: operand ${i} is ${tensors[i].dtype} but operand 0 is ${dtype}; use cast(t, '${dtype}')`,
+      )
     }
-  })
+  }
   return dtype
 }
 

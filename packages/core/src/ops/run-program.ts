@@ -2,7 +2,7 @@
 
 import type { DType } from '../dtype'
 import type { Program } from '../program'
-import { broadcastShapes } from '../shape'
+import { broadcastShapes, type Shape } from '../shape'
 import { emptyTensor, type Tensor } from '../tensor'
 import { sharedDevice } from './operands'
 
@@ -22,26 +22,12 @@ export function runProgram(
   scalars: readonly number[] = [],
   outputs: readonly ProgramOutput[] = program.outputs.map(() => ({ dtype: operands[0].dtype })),
 ): Tensor[] {
-  const given = program.scalars - program.constants.length
-  if (operands.length !== program.inputs || scalars.length !== given || outputs.length !== program.outputs.length) {
-    throw new RangeError(
-      `program ${program.name}: got ${operands.length} operands, ${scalars.length} scalars and ${outputs.length} outputs ` +
-        `(expected ${program.inputs}, ${given} and ${program.outputs.length})`,
-    )
-  }
-  const device = sharedDevice(program.name, operands)
-  let shape: readonly number[] = operands[0].shape
-  for (let i = 1; i < operands.length; i++) shape = broadcastShapes(program.name, shape, operands[i].shape)
+  const shape = checkedShape(program, operands, scalars.length, outputs.length)
+  const { device } = operands[0]
   const results = outputs.map(({ dtype, perRow }) =>
     emptyTensor(device, perRow ? [...shape.slice(0, -1), 1] : shape, dtype),
   )
-  device.backend.elementwise(
-    program,
-    shape,
-    operands,
-    program.constants.length ? [...scalars, ...program.constants] : scalars,
-    results,
-  )
+  execute(program, shape, operands, scalars, results)
   return results
 }
 
@@ -52,5 +38,34 @@ export function run(
   scalars: readonly number[] = [],
   dtype = operands[0].dtype,
 ): Tensor {
-  return runProgram(program, operands, scalars, [{ dtype }])[0]
+  const shape = checkedShape(program, operands, scalars.length, 1)
+  const result = emptyTensor(operands[0].device, shape, dtype)
+  execute(program, shape, operands, scalars, [result])
+  return result
+}
+
+/** The operands' broadcast shape; throws where they are on several devices, or do not fit the program or each other. */
+function checkedShape(program: Program, operands: readonly Tensor[], scalars: number, outputs: number): Shape {
+  const given = program.scalars - program.constants.length
+  if (operands.length !== program.inputs || scalars !== given || outputs !== program.outputs.length) {
+    throw new RangeError(
+      `program ${program.name}: got ${operands.length} operands, ${scalars} scalars and ${outputs} outputs ` +
+        `(expected ${program.inputs}, ${given} and ${program.outputs.length})`,
+    )
+  }
+  sharedDevice(program.name, operands)
+  let { shape } = operands[0]
+  for (let i = 1; i < operands.length; i++) shape = broadcastShapes(program.name, shape, operands[i].shape)
+  return shape
+}
+
+function execute(
+  program: Program,
+  shape: Shape,
+  operands: readonly Tensor[],
+  scalars: readonly number[],
+  results: readonly Tensor[],
+): void {
+  const numbers = program.constants.length ? [...scalars, ...program.constants] : scalars
+  operands[0].device.backend.elementwise(program, shape, operands, numbers, results)
 }
