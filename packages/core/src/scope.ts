@@ -6,37 +6,46 @@ import type { Tensor } from './tensor'
 
 export class Scope {
   closed = false
-  /** In no order: each knows its position, so that it can leave at once. */
-  private readonly members: Tensor[] = []
+  /** The members are a list through the tensors themselves: an op makes a scope and a few tensors, and nothing besides. */
+  private first: Tensor | undefined = undefined
 
   constructor(private readonly end: FreedBy) {}
 
   add(tensor: Tensor): void {
+    const { first } = this
     tensor.scope = this
-    tensor.position = this.members.push(tensor) - 1
+    tensor.next = first
+    if (first) first.previous = tensor
+    this.first = tensor
   }
 
   delete(tensor: Tensor): void {
-    const last = this.members.pop() as Tensor
-    if (last !== tensor) {
-      this.members[tensor.position] = last
-      last.position = tensor.position
-    }
-    tensor.scope = undefined
+    const { previous, next } = tensor
+    if (previous) previous.next = next
+    else this.first = next
+    if (next) next.previous = previous
+    tensor.scope = tensor.previous = tensor.next = undefined
   }
 
-  /** Disposes all members but those reachable from `result`, which move to `parent`. */
+  /** Disposes all members but those in `result`, which move to `parent`. */
   close(result: unknown, parent: Scope | undefined): void {
     this.closed = true
-    forEachTensor(result, tensor => {
-      if (tensor.scope !== this) return
-      this.delete(tensor)
-      adopt(tensor, parent)
-    })
-    // All leave before any is freed: a tensor takes its gradient with it, which may be a member too.
-    for (const tensor of this.members) tensor.scope = undefined
-    for (const tensor of this.members) tensor.free(this.end)
-    this.members.length = 0
+    this.release(result, parent, undefined)
+    // A tensor leaves when it is freed, and takes its gradient with it, which may be a member too.
+    while (this.first) this.first.free(this.end)
+  }
+
+  /** Moves the tensors in a value: itself, or in arrays, Maps and plain objects. */
+  private release(value: unknown, parent: Scope | undefined, seen: Set<object> | undefined): void {
+    if (typeof value !== 'object' || value === null) return
+    if (isTensor(value)) {
+      if (value.scope !== this) return
+      this.delete(value)
+      adopt(value, parent)
+    } else if (!seen?.has(value)) {
+      const held = (seen ?? new Set()).add(value)
+      for (const item of itemsOf(value)) this.release(item, parent, held)
+    }
   }
 }
 
@@ -49,20 +58,12 @@ export function adopt(tensor: Tensor, into: Scope | undefined = current): void {
   else tensor.collectable()
 }
 
-/** Visits the tensors in a value: itself, or in arrays, Maps and plain objects. */
-function forEachTensor(value: unknown, visit: (tensor: Tensor) => void, seen?: Set<object>): void {
-  if (typeof value !== 'object' || value === null) return
-  if (isTensor(value)) visit(value)
-  else if (!seen?.has(value)) visitMembers(value, visit, seen ?? new Set())
-}
-
-function visitMembers(value: object, visit: (tensor: Tensor) => void, seen: Set<object>): void {
-  seen.add(value)
-  if (Array.isArray(value) || value instanceof Set) for (const item of value) forEachTensor(item, visit, seen)
-  else if (value instanceof Map) for (const item of value.values()) forEachTensor(item, visit, seen)
-  else if (Object.getPrototypeOf(value) === Object.prototype || Object.getPrototypeOf(value) === null) {
-    for (const item of Object.values(value)) forEachTensor(item, visit, seen)
-  }
+/** What a container holds, as far as tensors are looked for in it. */
+function itemsOf(value: object): Iterable<unknown> {
+  if (Array.isArray(value) || value instanceof Set) return value
+  if (value instanceof Map) return value.values()
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null ? Object.values(value) : []
 }
 
 function isTensor(value: object): value is Tensor {

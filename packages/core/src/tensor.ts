@@ -27,9 +27,10 @@ const lost = new FinalizationRegistry<Resources>(resources => {
 export class Tensor implements Operand {
   /** Set by `backward` on leaves that require a gradient; the tensor owns it. */
   grad: Tensor | undefined
-  /** The scope that will dispose this handle, and where it stands in the scope's list. */
+  /** The scope that will dispose this handle, and its neighbours there. */
   scope: Scope | undefined
-  position = 0
+  previous: Tensor | undefined
+  next: Tensor | undefined
   /** For error messages; `nn` sets it on parameters. */
   name: string | undefined
   private freedBy: FreedBy | undefined
@@ -202,6 +203,16 @@ export function emptyTensor(device: Device, shape: readonly number[], dtype: DTy
   const tensor = new Tensor(device, storage, shape, contiguousStrides(shape), 0, dtype)
   adopt(tensor)
   return tensor
+}
+
+/** A view for one call of the backend, which needs no handle. */
+export function operandOf(
+  base: Tensor,
+  shape: readonly number[],
+  strides: readonly number[],
+  byteOffset = base.byteOffset,
+): Operand {
+  return { storage: base.storage, byteOffset, shape, strides, dtype: base.dtype }
 }
 
 /** A view in the running scope, off the tape. */

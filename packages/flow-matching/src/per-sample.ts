@@ -10,7 +10,8 @@ function perSample(x: Tensor, t: number | ArrayLike<number>, fn: (t: number) => 
       `t has ${t.length} times but the batch has ${x.shape[0]} samples (expected one number, or one for each sample)`,
     )
   }
-  const values = Array.from(t, time => checked(fn(time), time))
+  const values = new Float64Array(t.length)
+  for (let i = 0; i < t.length; i++) values[i] = checked(fn(t[i]), t[i])
   return x.device.tensor(values, [values.length, ...x.shape.slice(1).map(() => 1)], { dtype: x.dtype })
 }
 

@@ -75,10 +75,14 @@ export class AdamW {
     this.norm?.dispose()
     this.norm = keep(
       adamwStep(
-        active.map(update => ({
-          ...update,
-          gradient: update.parameter.grad!,
-          average: this.ema?.shadow(update.parameter),
+        active.map(({ parameter, firstMoment, secondMoment, decayScale, lrScale }) => ({
+          parameter,
+          gradient: parameter.grad!,
+          firstMoment,
+          secondMoment,
+          average: this.ema?.shadow(parameter),
+          decayScale,
+          lrScale,
         })),
         {
           ...this.hyper,

@@ -1,10 +1,11 @@
 // Rows of a table by index.
 
 import { record } from '../autograd/node'
+import type { Operand } from '../backend'
 import { callSite } from '../call-site'
 import { internally } from '../scope'
 import { contiguousStrides, showShape } from '../shape'
-import { emptyTensor, type Tensor, viewOf } from '../tensor'
+import { emptyTensor, operandOf, type Tensor, viewOf } from '../tensor'
 import { dense } from './layout'
 import { checkDType, sharedDevice } from './operands'
 
@@ -72,7 +73,7 @@ function flatIndex(index: Tensor): Tensor {
 }
 
 /** A contiguous tensor's memory as [rows, …rest]. */
-function rowsOf(x: Tensor, rows: number, rest: readonly number[]): Tensor {
+function rowsOf(x: Tensor, rows: number, rest: readonly number[]): Operand {
   const shape = [rows, ...rest]
-  return viewOf(x, shape, contiguousStrides(shape))
+  return operandOf(x, shape, contiguousStrides(shape))
 }

@@ -36,13 +36,14 @@ export function contiguous(x: Tensor): Tensor {
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   return internally(() => {
     x.checkLive('reshape')
-    const known = shape.filter(n => n !== -1)
-    let target = [...shape]
-    if (known.length === shape.length - 1) {
-      const rest = sizeOf(known)
-      target = shape.map(n => (n === -1 ? (rest === 0 ? 0 : x.size / rest) : n))
+    const target = [...shape]
+    const open = target.indexOf(-1)
+    if (open >= 0) {
+      target[open] = 1
+      const rest = sizeOf(target)
+      target[open] = rest === 0 ? 0 : x.size / rest
     }
-    if (target.some(n => !Number.isInteger(n)) || sizeOf(target) !== x.size) {
+    if (!target.every(Number.isInteger) || sizeOf(target) !== x.size) {
       throw new RangeError(`reshape: ${showShape(x.shape)} has ${x.size} elements and does not fit ${showShape(shape)}`)
     }
     checkShape('reshape', target)

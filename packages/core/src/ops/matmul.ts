@@ -1,12 +1,13 @@
 // Matrix products and the linear layer, with their gradients. Transposes are strides: nothing is copied.
 
 import { record, shouldRecord } from '../autograd/node'
-import type { Activation } from '../backend'
+import type { Activation, Operand } from '../backend'
+import type { Device } from '../device'
 import type { ComputeDType } from '../dtype'
 import { program } from '../program'
 import { internally } from '../scope'
-import { broadcastShapes, sameShape, showShape } from '../shape'
-import { emptyTensor, type Tensor, viewOf } from '../tensor'
+import { broadcastShapes, type Shape, sameShape, showShape } from '../shape'
+import { emptyTensor, operandOf, type Tensor, viewOf } from '../tensor'
 import { checkComputeDType } from './compute-dtype'
 import { checkModulation, gatedGradients, modulationRow } from './modulation'
 import { checkFloat, sharedDevice, sharedDType } from './operands'
@@ -15,18 +16,25 @@ import { sumTo } from './sum-to'
 
 /** A view with the last two axes swapped; off the tape. */
 export function transposed(x: Tensor): Tensor {
-  const swap = (values: readonly number[]) => [
-    ...values.slice(0, -2),
-    values[values.length - 1],
-    values[values.length - 2],
-  ]
-  return viewOf(x, swap(x.shape), swap(x.strides))
+  return viewOf(x, swapped(x.shape), swapped(x.strides))
 }
 
-function product(a: Tensor, b: Tensor, computeDtype: ComputeDType): Tensor {
-  const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
-  const out = emptyTensor(a.device, [...batch, a.shape[a.rank - 2], b.shape[b.rank - 1]], a.dtype)
-  a.device.backend.matmul(a, b, out, { computeDtype })
+/** The same for one call of the backend. */
+function transposedOperand({ storage, byteOffset, shape, strides, dtype }: Operand): Operand {
+  return { storage, byteOffset, shape: swapped(shape), strides: swapped(strides), dtype }
+}
+
+function swapped(values: Shape): Shape {
+  const last = values.length - 1
+  return last === 1 ? [values[1], values[0]] : [...values.slice(0, -2), values[last], values[last - 1]]
+}
+
+function product(device: Device, a: Operand, b: Operand, computeDtype: ComputeDType): Tensor {
+  const matrix = [a.shape[a.shape.length - 2], b.shape[b.shape.length - 1]]
+  const flat = a.shape.length === 2 && b.shape.length === 2
+  const batch = flat ? [] : broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2))
+  const out = emptyTensor(device, flat ? matrix : [...batch, ...matrix], a.dtype)
+  device.backend.matmul(a, b, out, { computeDtype })
   return out
 }
 
@@ -47,14 +55,15 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
       `matmul: shapes ${showShape(a.shape)} and ${showShape(b.shape)} do not multiply (expected [..., M, K] and [..., K, N])`,
     )
   }
-  const out = product(a, b, computeDtype)
+  const { device } = a
+  const out = product(device, a, b, computeDtype)
   const { shape: shapeA } = a
   const { shape: shapeB } = b
   record('matmul', [a, b], [out], [a, b], ([g], { saved, needs }) => {
     if (!g) return []
     return [
-      needs[0] ? sumTo(product(g, transposed(saved[1]), computeDtype), shapeA) : undefined,
-      needs[1] ? sumTo(product(transposed(saved[0]), g, computeDtype), shapeB) : undefined,
+      needs[0] ? sumTo(product(device, g, transposedOperand(saved[1]), computeDtype), shapeA) : undefined,
+      needs[1] ? sumTo(product(device, transposedOperand(saved[0]), g, computeDtype), shapeB) : undefined,
     ]
   })
   return out
@@ -78,7 +87,7 @@ export interface LinearOptions extends MatmulOptions {
 const SLOPED = program('linear activation gradient', 2, 0, (b, g, slope) => b.mul(g, slope))
 
 /** x as one matrix [rows, K] where its strides allow, else as it is: a batch of matrices. */
-function asMatrix(x: Tensor): Tensor {
+function asMatrix(x: Tensor): Operand {
   const last = x.rank - 1
   let rows = 1
   let stride: number | undefined
@@ -89,7 +98,7 @@ function asMatrix(x: Tensor): Tensor {
     if (x.strides[axis] !== stride * rows) return x
     rows *= x.shape[axis]
   }
-  return viewOf(x, [rows, x.shape[last]], [stride ?? x.shape[last], x.strides[last]])
+  return operandOf(x, [rows, x.shape[last]], [stride ?? x.shape[last], x.strides[last]])
 }
 
 /**
@@ -166,8 +175,9 @@ export function activated(
   const out = emptyTensor(x.device, shape, x.dtype)
   const slope = keeps && activation !== 'none' ? emptyTensor(x.device, shape, x.dtype) : undefined
   const matrix = asMatrix(x)
-  const like = (t: Tensor) => (matrix.rank === 2 ? viewOf(t, [matrix.shape[0], n], [n, 1]) : t)
-  x.device.backend.matmul(matrix, transposed(weight), like(out), {
+  const flat = matrix.shape.length === 2
+  const like = (t: Tensor) => (flat ? operandOf(t, [matrix.shape[0], n], [n, 1]) : t)
+  x.device.backend.matmul(matrix, transposedOperand(weight), like(out), {
     computeDtype,
     bias,
     activation,
@@ -199,7 +209,7 @@ export function gated(
   const y = options.keeps ? emptyTensor(x.device, shape, x.dtype) : undefined
   const gate = modulationRow(modulation, gateIndex)
   const { computeDtype } = options
-  x.device.backend.matmul(x, transposed(weight), out, { computeDtype, bias, preActivation: y, gate, residual })
+  x.device.backend.matmul(x, transposedOperand(weight), out, { computeDtype, bias, preActivation: y, gate, residual })
   return { out, y }
 }
 
@@ -212,20 +222,21 @@ export function linearGradients(
   options: { computeDtype: ComputeDType; slope?: Tensor },
 ): (Tensor | undefined)[] {
   const { computeDtype, slope } = options
-  const { backend } = g.device
+  const { device } = g
   const [n, k] = weight.shape
   const gm = asMatrix(g)
   const xm = asMatrix(x)
+  const flat = gm.shape.length === 2
   let dx: Tensor | undefined
   if (needs[0]) {
-    dx = emptyTensor(g.device, x.shape, g.dtype)
-    const like = (t: Tensor) => (gm.rank === 2 ? viewOf(t, [gm.shape[0], k], [k, 1]) : t)
-    backend.matmul(gm, weight, like(dx), { computeDtype, gate: slope && like(slope) })
+    dx = emptyTensor(device, x.shape, g.dtype)
+    const like = (t: Tensor) => (flat ? operandOf(t, [gm.shape[0], k], [k, 1]) : t)
+    device.backend.matmul(gm, weight, like(dx), { computeDtype, gate: slope && like(slope) })
   }
   let dWeight: Tensor | undefined
   if (needs[1]) {
-    if (gm.rank === 2 && xm.rank === 2) dWeight = product(transposed(gm), xm, computeDtype)
-    else dWeight = sumTo(product(transposed(g), x, computeDtype), [n, k])
+    if (flat && xm.shape.length === 2) dWeight = product(device, transposedOperand(gm), xm, computeDtype)
+    else dWeight = sumTo(product(device, transposedOperand(g), x, computeDtype), [n, k])
   }
   return [dx, dWeight, needs[2] ? sumTo(g, [n]) : undefined]
 }

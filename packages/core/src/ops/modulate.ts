@@ -8,7 +8,15 @@ import { internally } from '../scope'
 import { showShape } from '../shape'
 import { emptyTensor, type Tensor } from '../tensor'
 import { dense } from './layout'
-import { checkModulation, gatedGradients, isFree, modulationGradient, modulationRow, sumTokens } from './modulation'
+import {
+  checkModulation,
+  gatedGradients,
+  isFree,
+  modulationGradient,
+  modulationRow,
+  modulationView,
+  sumTokens,
+} from './modulation'
 import { SCALED, SCALED_GRADIENT } from './norm'
 import { sharedDevice, sharedDType } from './operands'
 import { run, runProgram } from './run-program'
@@ -30,8 +38,6 @@ export function modulatedLayerNorm(
     const { backend } = device
     const [batch, tokens, channels] = x.shape
     const n = 1 / channels
-    const shift = modulationRow(modulation, shiftIndex)
-    const scale = modulationRow(modulation, scaleIndex)
     let out: Tensor
     let mean: Tensor
     let rstd: Tensor
@@ -39,17 +45,19 @@ export function modulatedLayerNorm(
       out = emptyTensor(device, [batch, tokens, channels], dtype)
       mean = emptyTensor(device, [batch, tokens, 1], dtype)
       rstd = emptyTensor(device, [batch, tokens, 1], dtype)
+      const shift = modulationRow(modulation, shiftIndex)
+      const scale = modulationRow(modulation, scaleIndex)
       backend.layerNorm(x, shift, scale, eps, out, mean, rstd)
     } else {
       noticeComposed(device, 'layerNorm')
       const perRow = { dtype, perRow: true }
-      ;[out, mean, rstd] = runProgram(SCALED, [x, scale, shift], [n, eps, 1], [{ dtype }, perRow, perRow])
+      const operands = [x, modulationView(modulation, scaleIndex), modulationView(modulation, shiftIndex)]
+      ;[out, mean, rstd] = runProgram(SCALED, operands, [n, eps, 1], [{ dtype }, perRow, perRow])
     }
     const { shape } = modulation
     record('modulatedLayerNorm', [x, modulation], [out], [x, modulation, mean, rstd], ([g], { saved, needs, take }) => {
       if (!g) return []
       const [sx, sModulation, sMean, sRstd] = saved
-      const sScale = modulationRow(sModulation, scaleIndex)
       const waiting = backend.layerNormBackward && take(1)
       const { dModulation, accumulate } = needs[1]
         ? modulationGradient(shape, g, waiting)
@@ -61,11 +69,13 @@ export function modulatedLayerNorm(
         const residual = take(0)
         const fresh = () => (needs[0] ? emptyTensor(device, sx.shape, dtype) : undefined)
         const dx = residual && isFree(residual) ? residual : fresh()
+        const sScale = modulationRow(sModulation, scaleIndex)
         backend.layerNormBackward(sx, sScale, sMean, sRstd, dense(g), dx, dShift, dScale, { residual, accumulate })
         return [dx, dModulation]
       }
       noticeComposed(device, 'layerNormBackward')
-      const [dx, scaled] = runProgram(SCALED_GRADIENT, [g, sx, sMean, sRstd, sScale], [n, 1], [{ dtype }, { dtype }])
+      const operands = [g, sx, sMean, sRstd, modulationView(sModulation, scaleIndex)]
+      const [dx, scaled] = runProgram(SCALED_GRADIENT, operands, [n, 1], [{ dtype }, { dtype }])
       if (dShift && dScale) {
         sumTokens(g, dShift)
         sumTokens(scaled, dScale)
@@ -88,7 +98,7 @@ export function gatedResidual(residual: Tensor, modulation: Tensor, gateIndex: n
         `gatedResidual: y has shape ${showShape(y.shape)} (expected the residual's ${showShape(residual.shape)})`,
       )
     }
-    const out = run(GATE, [residual, modulationRow(modulation, gateIndex), y])
+    const out = run(GATE, [residual, modulationView(modulation, gateIndex), y])
     record('gatedResidual', [residual, modulation, y], [out], [modulation, y], ([g], { saved, needs, take }) => {
       if (!g) return []
       const wants = { y: needs[2], modulation: needs[1], bias: false }

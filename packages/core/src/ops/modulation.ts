@@ -1,22 +1,28 @@
 // The packed modulation [B, S, C] of adaLN (Peebles & Xie, arXiv:2212.09748), whose rows shift, scale and gate a block's
 // activations: its checks, its rows as views, and the gradients of what a row gates.
 
+import type { Operand } from '../backend'
 import { bytesPerElement } from '../dtype'
 import { noticeComposed } from '../notice'
 import { program } from '../program'
 import { showShape } from '../shape'
-import { emptyTensor, type Tensor, viewOf } from '../tensor'
+import { emptyTensor, operandOf, type Tensor, viewOf } from '../tensor'
 import { dense } from './layout'
 import { checkFloat, sharedDevice, sharedDType } from './operands'
 import { run } from './run-program'
 import { sumTo } from './sum-to'
 
-/** Row `index` of a packed modulation as a view [B, 1, C]. */
-export function modulationRow(modulation: Tensor, index: number): Tensor {
-  const [batch, , channels] = modulation.shape
-  const { strides } = modulation
-  const offset = modulation.byteOffset + index * strides[1] * bytesPerElement(modulation.dtype)
-  return viewOf(modulation, [batch, 1, channels], strides, offset)
+/** Row `index` of a packed modulation [B, S, C] as [B, 1, C]. */
+export function modulationRow(modulation: Tensor, index: number): Operand {
+  const { shape, strides, byteOffset, dtype } = modulation
+  const offset = byteOffset + index * strides[1] * bytesPerElement(dtype)
+  return operandOf(modulation, [shape[0], 1, shape[2]], strides, offset)
+}
+
+/** The same as a tensor, for programs. */
+export function modulationView(modulation: Tensor, index: number): Tensor {
+  const { shape, strides, byteOffset } = modulationRow(modulation, index)
+  return viewOf(modulation, shape, strides, byteOffset)
 }
 
 export function checkModulation(op: string, x: Tensor, modulation: Tensor, indices: readonly number[]): void {
@@ -59,7 +65,7 @@ export function isFree(taken: Tensor): boolean {
 }
 
 /** Σ over N of [B, N, C] into the row [B, 1, C] of a gradient. */
-export function sumTokens(x: Tensor, into: Tensor): void {
+export function sumTokens(x: Tensor, into: Operand): void {
   const sum = emptyTensor(x.device, into.shape, x.dtype)
   x.device.backend.reduce('sum', x, sum, false)
   x.device.backend.copy(sum, into)
@@ -81,7 +87,6 @@ export function gatedGradients(
 ): { dy: Tensor | undefined; dModulation: Tensor | undefined; dBias: Tensor | undefined } {
   const { device, dtype } = g
   const { backend } = device
-  const gate = modulationRow(modulation, gateIndex)
   const waiting = backend.gatedResidualBackward && takeModulation()
   const { dModulation, accumulate } = wants.modulation
     ? modulationGradient(modulation.shape, g, waiting)
@@ -90,11 +95,12 @@ export function gatedGradients(
   if (backend.gatedResidualBackward) {
     const dy = wants.y ? emptyTensor(device, y.shape, dtype) : undefined
     const dBias = wants.bias ? emptyTensor(device, y.shape.slice(-1), dtype) : undefined
+    const gate = modulationRow(modulation, gateIndex)
     backend.gatedResidualBackward(dense(y), gate, dense(g), dy, dGate, dBias, { accumulate })
     return { dy, dModulation, dBias }
   }
   noticeComposed(device, 'gatedResidualBackward')
   if (dGate) sumTokens(run(PRODUCT, [g, y]), dGate)
-  const dy = wants.y || wants.bias ? run(PRODUCT, [g, gate]) : undefined
+  const dy = wants.y || wants.bias ? run(PRODUCT, [g, modulationView(modulation, gateIndex)]) : undefined
   return { dy, dModulation, dBias: wants.bias && dy ? sumTo(dy, y.shape.slice(-1)) : undefined }
 }
