@@ -2,7 +2,7 @@
 
 import type { Operand } from '@ditkit/core'
 import type { NativeDevice } from './native'
-import { DTYPE } from './opcodes'
+import { dtypeNumber } from './opcodes'
 
 export class Commands {
   private readonly buffer: Float64Array
@@ -34,7 +34,7 @@ export class Commands {
     let at = this.at
     buffer[at++] = operand.storage.handle as number
     buffer[at++] = operand.byteOffset
-    buffer[at++] = DTYPE[operand.dtype] ?? Number.NaN
+    buffer[at++] = dtypeNumber(operand.dtype)
     buffer[at++] = rank
     for (let i = 0; i < rank; i++) buffer[at++] = shape[i]
     for (let i = 0; i < rank; i++) buffer[at++] = strides[i]

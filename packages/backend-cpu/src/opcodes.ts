@@ -22,8 +22,13 @@ export const OPCODE = {
   attentionBackward: 16,
 } as const
 
-/** dtypes this device computes; others have no number. */
-export const DTYPE: Partial<Record<DType, number>> = { f32: 0, i32: 1, bool: 2 }
+/** dtypes this device computes; others have no number. (Not a table: this runs for every operand, and comparing is faster.) */
+export function dtypeNumber(dtype: DType): number {
+  if (dtype === 'f32') return 0
+  if (dtype === 'i32') return 1
+  return dtype === 'bool' ? 2 : Number.NaN
+}
+
 export const REDUCE_KIND: Record<ReduceKind, number> = { sum: 0, max: 1, min: 2 }
 export const RANDOM_KIND: Record<RandomKind, number> = { uniform: 0, normal: 1, bits: 2 }
 /** What products round their operands to; others have no number. */

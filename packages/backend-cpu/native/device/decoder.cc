@@ -1,6 +1,5 @@
 #include "decoder.h"
 
-#include <cmath>
 #include <stdexcept>
 
 #include "../ops/copy.h"
@@ -20,18 +19,9 @@ Decoder::~Decoder() {
 
 void Decoder::fail(const std::string& message) const { throw std::runtime_error(std::string(op_) + ": " + message); }
 
-double Decoder::number() {
-  if (at_ >= count_) fail("arguments end early");
-  return *static_cast<const volatile double*>(numbers_ + at_++);
-}
-
-int64_t Decoder::integer(int64_t low, int64_t high, const char* what) {
-  const double value = number();
-  if (!(value >= static_cast<double>(low) && value <= static_cast<double>(high)) || value != std::floor(value)) {
-    fail(std::string(what) + " is " + std::to_string(value) + " (expected an integer from " + std::to_string(low) +
-         " to " + std::to_string(high) + ")");
-  }
-  return static_cast<int64_t>(value);
+void Decoder::fail_integer(double value, int64_t low, int64_t high, const char* what) const {
+  fail(std::string(what) + " is " + std::to_string(value) + " (expected an integer from " + std::to_string(low) +
+       " to " + std::to_string(high) + ")");
 }
 
 DType Decoder::dtype() { return static_cast<DType>(integer(0, 2, "dtype")); }

@@ -26,8 +26,19 @@ class Decoder {
     if (!condition) fail(message);
   }
 
-  double number();
-  int64_t integer(int64_t low, int64_t high, const char* what);
+  double number() {
+    if (at_ >= count_) fail("arguments end early");
+    return *static_cast<const volatile double*>(numbers_ + at_++);
+  }
+  int64_t integer(int64_t low, int64_t high, const char* what) {
+    const double value = number();
+    // Within these bounds a conversion is defined; NaN is not within them.
+    if (value >= static_cast<double>(low) && value <= static_cast<double>(high)) {
+      const int64_t integer = static_cast<int64_t>(value);
+      if (static_cast<double>(integer) == value) return integer;
+    }
+    fail_integer(value, low, high, what);
+  }
   bool flag() { return integer(0, 1, "flag") == 1; }
   DType dtype();
   // handle, byte offset, dtype, rank, shape…, strides…
@@ -58,6 +69,7 @@ class Decoder {
 
  private:
   View view_of(Storage** storage, const char* what);
+  [[noreturn]] void fail_integer(double value, int64_t low, int64_t high, const char* what) const;
   void check_dtype(const View& view, const char* what, DType expected) const;
   void check_places(const View& view, const char* what) const;
 

@@ -81,12 +81,12 @@ void Device::dispose() {
 }
 
 int Device::add_program(const std::vector<double>& numbers) {
-  programs_.push_back(std::make_shared<const ElementwiseProgram>(ElementwiseProgram::decode(numbers)));
+  programs_.push_back(std::make_unique<const ElementwiseProgram>(ElementwiseProgram::decode(numbers)));
   return static_cast<int>(programs_.size()) - 1;
 }
 
-std::shared_ptr<const ElementwiseProgram> Device::program(int64_t id) const {
-  return id >= 0 && id < static_cast<int64_t>(programs_.size()) ? programs_[id] : nullptr;
+const ElementwiseProgram* Device::program(int64_t id) const {
+  return id >= 0 && id < static_cast<int64_t>(programs_.size()) ? programs_[id].get() : nullptr;
 }
 
 }  // namespace ditkit

@@ -38,8 +38,8 @@ class Device {
   bool disposed() const { return disposed_; }
 
   int add_program(const std::vector<double>& numbers);
-  // Null for a number that names none.
-  std::shared_ptr<const ElementwiseProgram> program(int64_t id) const;
+  // Null for a number that names none. Programs stay until the device is disposed, and no command runs afterwards.
+  const ElementwiseProgram* program(int64_t id) const;
 
   StorageTable& storages() { return storages_; }
   PackedWeights& packed_weights() { return packed_weights_; }
@@ -56,7 +56,7 @@ class Device {
   Allocator allocator_;
   PackedWeights packed_weights_;
   StorageTable storages_;
-  std::vector<std::shared_ptr<const ElementwiseProgram>> programs_;
+  std::vector<std::unique_ptr<const ElementwiseProgram>> programs_;
   bool disposed_ = false;
 };
 

@@ -91,7 +91,7 @@ void walk_empty_rows(ElementwisePlan& plan, const View* inputs, const View* outp
   plan.count = rows;
   plan.shape[plan.rank - 1] = 1;
   for (int o = 0; o < plan.program->outputs; ++o) {
-    if (outputs[o].count == 0) plan.out[o] = ElementwiseOutput();
+    if (outputs[o].count == 0) plan.out[o] = {nullptr, DType::F32, false, false};
   }
   for (int i = 0; i < plan.program->inputs; ++i) {
     if (inputs[i].count > 0) continue;
@@ -116,6 +116,7 @@ ElementwisePlan plan_elementwise(const ElementwiseProgram& program, int rank, co
   for (int i = 0; i < program.inputs; ++i) {
     plan.in[i].data = inputs[i].data;
     plan.in[i].dtype = inputs[i].dtype;
+    plan.in[i].linear = plan.in[i].unit = false;
     plan.in[i].stride[0] = 0;
     for (int d = 0; d < rank; ++d) plan.in[i].stride[d] = broadcast_stride(inputs[i], d, rank);
   }

@@ -12,19 +12,20 @@ namespace ditkit {
 class ThreadPool;
 struct Executor;
 
+// Not initialised: a plan has room for many operands and most programs have two.
 struct ElementwiseInput {
-  const char* data = nullptr;
-  DType dtype = DType::F32;
+  const char* data;
+  DType dtype;
   int64_t stride[kMaxRank];  // over the plan's axes
-  bool linear = false;       // f32, element k of the walk is element k of memory: read in place
-  bool unit = false;         // f32, contiguous along the last axis: read in place when a tile stays within a row
+  bool linear;               // f32, element k of the walk is element k of memory: read in place
+  bool unit;                 // f32, contiguous along the last axis: read in place when a tile stays within a row
 };
 
 struct ElementwiseOutput {
-  char* data = nullptr;  // null: nothing to store
-  DType dtype = DType::F32;
-  bool per_row = false;  // one value per row
-  bool direct = false;   // the instruction that makes it writes straight to memory
+  char* data;  // null: nothing to store
+  DType dtype;
+  bool per_row;  // one value per row
+  bool direct;   // the instruction that makes it writes straight to memory
 };
 
 struct ElementwisePlan {

@@ -1,16 +1,30 @@
 #include "push.h"
 
-#include <memory>
-
 #include "../device/decoder.h"
 #include "plan.h"
 
 namespace ditkit {
 
+namespace {
+
+// The plan is about a kilobyte, so it is made where it stays.
+class ElementwiseCommand : public Command {
+ public:
+  ElementwiseCommand(const ElementwiseProgram& program, const View& target, const View* inputs, const double* scalars,
+                     const View* outputs)
+      : plan_(plan_elementwise(program, target.rank, target.shape, inputs, scalars, outputs)) {}
+  void run(Executor& executor) override { run_elementwise(plan_, executor); }
+
+ private:
+  const ElementwisePlan plan_;
+};
+
+}  // namespace
+
 // program, rank, shape…, inputs…, scalars…, outputs…
 void push_elementwise(Decoder& in) {
   in.name("elementwise");
-  const std::shared_ptr<const ElementwiseProgram> program = in.device().program(in.integer(0, INT32_MAX, "program"));
+  const ElementwiseProgram* const program = in.device().program(in.integer(0, INT32_MAX, "program"));
   if (program == nullptr) in.fail("unknown program");
   View target;
   target.rank = static_cast<int>(in.integer(0, kMaxRank, "rank"));
@@ -36,8 +50,7 @@ void push_elementwise(Decoder& in) {
     }
   }
   in.finish();
-  const ElementwisePlan plan = plan_elementwise(*program, target.rank, target.shape, inputs, scalars, outputs);
-  in.queue().push([plan, program](Executor& executor) { run_elementwise(plan, executor); });
+  in.queue().push_as<ElementwiseCommand>(0, *program, target, inputs, scalars, outputs);
 }
 
 }  // namespace ditkit

@@ -30,21 +30,35 @@ void CommandQueue::wait_for_executor(Condition condition) {
   producer_waits_.store(false);
 }
 
-void CommandQueue::push_command(Command* command, size_t bytes) {
-  if (pushed_ - executed_.load(std::memory_order_acquire) >= kCapacity) {
-    wait_for_executor([this] { return pushed_ - executed_.load() <= kCapacity / 2; });
+void CommandQueue::push_command(Entry entry) {
+  if (pushed_ - executed_seen_ >= kCapacity) {
+    executed_seen_ = executed_.load(std::memory_order_acquire);
+    if (pushed_ - executed_seen_ >= kCapacity) {
+      wait_for_executor([this] { return pushed_ - executed_.load() <= kCapacity / 2; });
+    }
   }
-  if (bytes > 0 && held_bytes_.load() + bytes > kMaxBytes) {
-    wait_for_executor([this, bytes] { return held_bytes_.load() + bytes <= kMaxBytes || idle(); });
+  if (entry.bytes > 0) {
+    if (held_bytes_.load() + entry.bytes > kMaxBytes) {
+      wait_for_executor([this, &entry] { return held_bytes_.load() + entry.bytes <= kMaxBytes || idle(); });
+    }
+    held_bytes_.fetch_add(entry.bytes);
   }
-  held_bytes_.fetch_add(bytes);
-  ring_[pushed_ % kCapacity] = {command, bytes};
+  ring_[pushed_ % kCapacity] = entry;
   ++pushed_;
   published_.store(pushed_);
   if (sleeping_.load()) {
     // Taking the lock orders this after the executor's last look at published_.
     { std::lock_guard<std::mutex> lock(mutex_); }
     wake_.notify_one();
+  }
+}
+
+void CommandQueue::drop(const Entry& entry) {
+  if (entry.memory_end == kOnHeap) {
+    delete entry.command;
+  } else {
+    entry.command->~Command();
+    memory_.give_back(entry.memory_end);
   }
 }
 
@@ -78,8 +92,8 @@ void CommandQueue::execute() {
     } catch (const std::exception& error) {
       faults.fail(error.what());
     }
-    delete entry.command;
-    held_bytes_.fetch_sub(entry.bytes);
+    drop(entry);
+    if (entry.bytes > 0) held_bytes_.fetch_sub(entry.bytes);
     executed_.store(++next, std::memory_order_release);
     if (producer_waits_.load()) progress_.notify_one();
   }
@@ -93,7 +107,7 @@ void CommandQueue::stop() {
   }
   wake_.notify_one();
   thread_.join();
-  for (uint64_t next = executed_.load(); next != pushed_; ++next) delete ring_[next % kCapacity].command;
+  for (uint64_t next = executed_.load(); next != pushed_; ++next) drop(ring_[next % kCapacity]);
   executed_.store(pushed_);
 }
 

@@ -38,14 +38,15 @@ let nextId = 0
 
 /** Nodes whose last reference went, waiting to be dropped. */
 const unreferenced: GradNode[] = []
+let dropping = false
 
 const FREED = { what: 'backward, which frees saved activations as it consumes them' }
 
 export class GradNode {
   /** Rises in the order of recording: every consumer of a node has a higher id. */
   readonly id = nextId++
-  /** Shapes of the outputs. */
-  readonly outputs: (readonly number[])[] = []
+  /** Shapes of the outputs; set by `attach`. */
+  outputs: readonly (readonly number[])[] = []
   consumed = false
   /** Recomputed nodes may reach leaves that are not among their edges. */
   opaque = false
@@ -73,10 +74,11 @@ export class GradNode {
   release(): void {
     if (--this.references > 0) return
     unreferenced.push(this)
-    if (unreferenced.length > 1) return
+    if (dropping) return
     // A loop, not recursion: a history may be tens of thousands of nodes deep.
-    for (let i = 0; i < unreferenced.length; i++) unreferenced[i].drop()
-    unreferenced.length = 0
+    dropping = true
+    for (let node = unreferenced.pop(); node; node = unreferenced.pop()) node.drop()
+    dropping = false
   }
 
   /** The saved tensors, checked: a tensor changed in place since gives a wrong gradient without a word. */
@@ -158,8 +160,8 @@ export function record(
 
 /** Makes `outputs` the results of `node`. */
 export function attach(node: GradNode, outputs: readonly Tensor[]): void {
+  node.outputs = outputs.map(output => output.shape)
   for (let index = 0; index < outputs.length; index++) {
-    node.outputs.push(outputs[index].shape)
     outputs[index].joinTape({ leaf: undefined, node: node.retain(), index })
   }
 }
