@@ -7,6 +7,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace ditkit {
 
@@ -17,6 +21,19 @@ uint64_t saved_register_state() {
   uint32_t low, high;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (static_cast<uint64_t>(high) << 32) | low;
+}
+
+// Whether tile registers may be used: saved by the system, and on Linux granted to a process that asks, as they make
+// every signal frame 8 KiB larger.
+bool may_use_tiles(uint64_t saved) {
+  constexpr uint64_t kTiles = (1u << 17) | (1u << 18);
+  if ((saved & kTiles) != kTiles) return false;
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
 }
 
 Isa detect_once() {
@@ -32,7 +49,19 @@ Isa detect_once() {
   if (!(ebx & (1u << 5))) return Isa::Baseline;
   constexpr uint32_t kAvx512 = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);  // F, DQ, BW, VL
   const bool avx512 = (ebx & kAvx512) == kAvx512 && (saved & kZmm) == kZmm;
-  return avx512 ? Isa::Avx512 : Isa::Avx2;
+  if (!avx512) return Isa::Avx2;
+  constexpr uint32_t kTileBf16 = (1u << 22) | (1u << 24);  // AMX-BF16, AMX-TILE
+  const bool tiles = (edx & kTileBf16) == kTileBf16;
+#if defined(DITKIT_AVX512BF16)
+  if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || !(eax & (1u << 5))) return Isa::Avx512;
+#if defined(DITKIT_AMX)
+  if (tiles && may_use_tiles(saved)) return Isa::Amx;
+#endif
+  return Isa::Avx512Bf16;
+#else
+  static_cast<void>(tiles);
+  return Isa::Avx512;
+#endif
 }
 #else
 Isa detect_once() { return Isa::Baseline; }
@@ -42,6 +71,8 @@ Isa detect_once() { return Isa::Baseline; }
 
 const char* isa_name(Isa isa) {
   switch (isa) {
+    case Isa::Amx: return "amx";
+    case Isa::Avx512Bf16: return "avx512bf16";
     case Isa::Avx512: return "avx512";
     case Isa::Avx2: return "avx2";
     case Isa::Baseline: break;
@@ -58,13 +89,13 @@ IsaChoice choose_isa() {
   const Isa found = detect_isa();
   const char* wish = std::getenv("DITKIT_ISA");
   if (wish == nullptr || *wish == '\0') return {found, ""};
-  for (Isa isa : {Isa::Baseline, Isa::Avx2, Isa::Avx512}) {
+  for (Isa isa : kIsas) {
     if (std::string(wish) != isa_name(isa)) continue;
     if (static_cast<int>(isa) <= static_cast<int>(found)) return {isa, ""};
     return {found, std::string("DITKIT_ISA asks for ") + wish + " but this CPU or operating system supports only " +
                        isa_name(found) + " (unset DITKIT_ISA)"};
   }
-  return {found, std::string("DITKIT_ISA is '") + wish + "' (expected baseline, avx2 or avx512)"};
+  return {found, std::string("DITKIT_ISA is '") + wish + "' (expected baseline, avx2, avx512, avx512bf16 or amx)"};
 }
 
 }  // namespace ditkit

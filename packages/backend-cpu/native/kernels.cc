@@ -22,7 +22,7 @@ extern const Kernels kKernels;
 
 const Kernels& kernels_for(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::Avx512) return avx512::kKernels;
+  if (isa >= Isa::Avx512) return avx512::kKernels;
   if (isa == Isa::Avx2) return avx2::kKernels;
 #endif
   static_cast<void>(isa);

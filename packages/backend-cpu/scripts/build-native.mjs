@@ -32,27 +32,40 @@ const COMMON = [
 // Contraction is allowed where the source multiplies and adds: which kernel a machine runs is fixed by its instruction
 // set, and so are its results. Nothing else of -ffast-math.
 const MATH = ['-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast']
+const AVX2 = ['-mavx2', '-mfma', '-mf16c', '-mbmi', '-mbmi2', '-mlzcnt']
+const AVX512 = [...AVX2, '-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mprefer-vector-width=512']
 const ISA_FLAGS = {
   x64: {
     baseline: [],
-    avx2: ['-mavx2', '-mfma', '-mf16c', '-mbmi', '-mbmi2', '-mlzcnt'],
-    avx512: [
-      ...['-mavx2', '-mfma', '-mf16c', '-mbmi', '-mbmi2', '-mlzcnt'],
-      ...['-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mprefer-vector-width=512'],
-    ],
+    avx2: AVX2,
+    avx512: AVX512,
+    avx512bf16: [...AVX512, '-mavx512bf16'],
+    amx: [...AVX512, '-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
   },
   arm64: { neon: [] },
 }
-const ISAS = ['baseline', 'avx2', 'avx512', 'neon']
+const ISAS = ['baseline', 'avx2', 'avx512', 'avx512bf16', 'amx', 'neon']
+// Sets that older compilers do not know: where the compiler refuses the flags, their kernels are left out.
+const YOUNG_ISAS = ['avx512bf16', 'amx']
 
-/** The .cc files under `native` that this processor needs, tests left out. */
-function findSources(folder = sources) {
+/** The .cc files under `native` that this processor and compiler can build, tests left out. */
+function findSources(isas, folder = sources) {
   return readdirSync(folder, { withFileTypes: true }).flatMap(entry => {
     const file = path.join(folder, entry.name)
-    if (entry.isDirectory()) return entry.name === 'test' ? [] : findSources(file)
+    if (entry.isDirectory()) return entry.name === 'test' ? [] : findSources(isas, file)
     if (!entry.name.endsWith('.cc')) return []
     const isa = isaOf(file)
-    return isa === undefined || ISA_FLAGS[process.arch]?.[isa] ? [file] : []
+    return isa === undefined || isas.includes(isa) ? [file] : []
+  })
+}
+
+/** The instruction sets of this processor whose flags the compiler takes. */
+function knownIsas(compiler) {
+  const flags = ISA_FLAGS[process.arch]
+  return Object.keys(flags).filter(isa => {
+    if (!YOUNG_ISAS.includes(isa)) return true
+    const probe = spawnSync(compiler.command, [...flags[isa], '-x', 'c++', '-fsyntax-only', '-'], { input: '' })
+    return probe.status === 0
   })
 }
 
@@ -119,10 +132,13 @@ export async function buildNative({ quiet = false } = {}) {
   mkdirSync(path.dirname(addon), { recursive: true })
   const contents = new Map()
   const read = file => contents.get(file) ?? contents.set(file, readFileSync(file)).get(file)
-  const units = findSources().map(source => {
+  const isas = knownIsas(compiler)
+  const young = YOUNG_ISAS.filter(isa => isas.includes(isa)).map(isa => `-DDITKIT_${isa.toUpperCase()}`)
+  const units = findSources(isas).map(source => {
     const flags = [
       ...COMMON,
       ...MATH,
+      ...young,
       ...(ISA_FLAGS[process.arch][isaOf(source)] ?? []),
       `-I${headers}`,
       `-I${sources}`,

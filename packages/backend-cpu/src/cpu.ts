@@ -10,7 +10,7 @@ export interface CpuOptions {
   /** Threads that compute, in all; default: as many as the machine runs in parallel. Results do not depend on it. */
   threads?: number
   /** Instruction set of the kernels; default: `DITKIT_ISA`, else the best this machine has. Results differ in rounding between sets. */
-  isa?: 'baseline' | 'avx2' | 'avx512' | 'neon'
+  isa?: 'baseline' | 'avx2' | 'avx512' | 'avx512bf16' | 'amx' | 'neon'
   /** Bytes of tensor memory, cache included; default: 90 % of what the machine or its container has. */
   memoryLimit?: number
   /** Attention kernels to try before this package's own. */

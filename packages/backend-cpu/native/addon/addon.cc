@@ -16,12 +16,10 @@ namespace {
 
 constexpr int kMaxThreads = 256;
 
-const char* const kIsaNames[] = {"baseline", "avx2", "avx512"};
-
 // The set called `name` if this machine has it.
 Isa isa_by_name(const std::string& name) {
-  for (int i = 0; i <= static_cast<int>(detect_isa()); ++i) {
-    if (name == kIsaNames[i]) return static_cast<Isa>(i);
+  for (Isa isa : kIsas) {
+    if (isa <= detect_isa() && name == isa_name(isa)) return isa;
   }
   throw std::runtime_error("cpu: this machine has no instruction set '" + name + "' (the best it has is " +
                            isa_name(detect_isa()) + ")");
@@ -80,9 +78,11 @@ napi_value fma_peak_of(napi_env env, napi_callback_info info) {
 napi_value describe(napi_env env, napi_callback_info) {
   napi_value list, name;
   napi_create_array(env, &list);
-  for (int i = 0; i <= static_cast<int>(detect_isa()); ++i) {
-    napi_create_string_utf8(env, kIsaNames[i], NAPI_AUTO_LENGTH, &name);
-    napi_set_element(env, list, i, name);
+  uint32_t count = 0;
+  for (Isa isa : kIsas) {
+    if (isa > detect_isa()) continue;
+    napi_create_string_utf8(env, isa_name(isa), NAPI_AUTO_LENGTH, &name);
+    napi_set_element(env, list, count++, name);
   }
   return list;
 }

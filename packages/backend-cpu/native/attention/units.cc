@@ -134,7 +134,7 @@ void add_soon(Soon& soon, const float* data, int64_t step, int64_t rows, int64_t
 
 const AttentionKernels& attention_kernels(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::Avx512) return kAttentionAvx512;
+  if (isa >= Isa::Avx512) return kAttentionAvx512;
   if (isa == Isa::Avx2) return kAttentionAvx2;
 #endif
   (void)isa;

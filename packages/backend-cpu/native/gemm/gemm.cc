@@ -1,6 +1,7 @@
 // The public face of matrix products: which kernels an instruction set gets, and weights packed beforehand.
 #include "gemm.h"
 
+#include "amx/driver.h"
 #include "product.h"
 #include "round.h"
 
@@ -10,7 +11,7 @@ namespace {
 
 const GemmKernels& kernels_for(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::Avx512) return kGemmAvx512;
+  if (isa >= Isa::Avx512) return kGemmAvx512;
   if (isa == Isa::Avx2) return kGemmAvx2;
   return kGemmBaseline;
 #else
@@ -22,11 +23,14 @@ const GemmKernels& kernels_for(Isa isa) {
 }  // namespace
 
 void gemm(const GemmArgs& args, ThreadPool& pool, Isa isa, Workspace& workspace) {
+#if defined(DITKIT_AMX)
+  if (isa == Isa::Amx && gemm_amx(args, pool, workspace)) return;
+#endif
   if (args.compute == Compute::Bf16) return gemm(with_rounded_operands(args, pool, workspace), pool, isa, workspace);
   Product(args, kernels_for(isa), pool, workspace).run(nullptr);
 }
 
-const char* bf16_instruction(Isa) { return nullptr; }
+const char* bf16_instruction(Isa isa) { return isa == Isa::Amx ? "AMX-BF16" : nullptr; }
 
 size_t packed_b_floats(int64_t k, int64_t n, Isa isa, Compute) {
   const int64_t columns = kernels_for(isa).columns;

@@ -314,7 +314,7 @@ void check_bf16_values(Isa isa, ThreadPool& pool, Workspace& workspace) {
 int main() {
   ThreadPool one(1), two(2), three(3);
   const std::vector<ThreadPool*> pools = {&one, &two, &three};
-  for (Isa isa : {Isa::Baseline, Isa::Avx2, Isa::Avx512}) {
+  for (Isa isa : kIsas) {
     if (static_cast<int>(isa) > static_cast<int>(detect_isa())) {
       std::printf("skipped %s: this machine does not have it\n", isa_name(isa));
       continue;
