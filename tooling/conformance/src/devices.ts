@@ -23,7 +23,8 @@ export function testDevices(): TestDevice[] {
 /** The CPU device under every instruction set that kernels are built for on this architecture. */
 function cpuDevices(): TestDevice[] {
   const { isas, problem } = describeCpu()
-  const built = process.arch === 'arm64' ? (['neon'] as const) : (['baseline', 'avx2', 'avx512', 'avx512bf16', 'amx'] as const)
+  const built =
+    process.arch === 'arm64' ? (['neon'] as const) : (['baseline', 'avx2', 'avx512', 'avx512bf16', 'amx'] as const)
   return built.map(isa => ({
     name: `cpu ${isa}`,
     open: () => cpu({ isa }),

@@ -10,7 +10,10 @@ namespace ditkit {
 
 namespace {
 
-enum Slot { kParts = 1, kPerThread = 2 };
+enum Slot { kPacked = 0, kParts = 1, kPerThread = 2 };
+
+// Packed bytes of the operand that all tasks share, for as many batches as are computed together.
+constexpr int64_t kMaxPackedBytes = int64_t{64} << 20;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -28,58 +31,117 @@ GemmArgs at_batch(GemmArgs args, int64_t batch) {
   return args;
 }
 
+class AmxProduct {
+ public:
+  AmxProduct(const GemmArgs& args, int64_t batches, const AmxPlan& plan, ThreadPool& pool, Workspace& workspace)
+      : args_(args), plan_(plan), pool_(pool), workspace_(workspace), batches_(batches) {
+    parts_ = args.compute == Compute::Bf16 ? 1 : 3;
+    rows_ = ceil_div(args.m, kAmxBlock);
+    columns_ = ceil_div(args.n, kAmxBlock);
+    steps_ = ceil_div(args.k, kAmxBlock);
+    const int64_t* const strides = plan.packs_rows ? args.a_batch : args.b_batch;
+    for (int64_t d = 0; d < args.batch_rank; ++d) shared_by_batches_ = shared_by_batches_ && strides[d] == 0;
+  }
+
+  void run() {
+    const int64_t panels = plan_.packs_rows ? rows_ : columns_;
+    packed_bytes_ = panels * steps_ * parts_ * kAmxPartBytes;
+    // Each batch's flags lie behind its panels: one per panel and range of k that is packed by itself.
+    const int64_t packed_floats = ceil_div(packed_bytes_ + panels, 256) * 64;
+    packed_stride_ = packed_floats * int64_t{sizeof(float)};
+    const int64_t at_once = shared_by_batches_ ? batches_ : std::clamp<int64_t>(kMaxPackedBytes / packed_stride_, 1, batches_);
+    packed_ = reinterpret_cast<char*>(workspace_.get(kPacked, (shared_by_batches_ ? 1 : at_once) * packed_floats));
+    for (int64_t first = 0; first < batches_; first += at_once) {
+      const int64_t count = std::min(at_once, batches_ - first);
+      if (first == 0 || !shared_by_batches_) pack(first, shared_by_batches_ ? 1 : count, panels);
+      multiply(first, count);
+    }
+  }
+
+ private:
+  bool* flags(int64_t slot) const { return reinterpret_cast<bool*>(packed_ + slot * packed_stride_ + packed_bytes_); }
+
+  void pack(int64_t first, int64_t batches, int64_t panels) {
+    const bool right = !plan_.packs_rows;
+    pool_.run(batches * panels, [&](int64_t index, int) {
+      const int64_t slot = index / panels, panel = index % panels;
+      const GemmArgs args = at_batch(args_, first + slot);
+      char* const out = packed_ + slot * packed_stride_ + panel * steps_ * parts_ * kAmxPartBytes;
+      flags(slot)[panel] = !amx_pack(args, right, panel, 0, steps_, parts_, out);
+    });
+  }
+
+  void multiply(int64_t first_batch, int64_t batches) {
+    AmxTask largest{};
+    largest.args = &args_;
+    largest.parts = parts_;
+    (plan_.packs_rows ? largest.a : largest.b) = {packed_, flags(0)};
+    largest.rows_resident = plan_.packs_rows;
+    largest.rows = ceil_div(rows_, plan_.row_parts);
+    largest.columns = ceil_div(columns_, plan_.column_parts);
+    largest.steps = ceil_div(steps_, plan_.splits);
+    largest.k_block = plan_.k_block;
+    const int64_t sums = plan_.splits > 1 ? rows_ * columns_ * kAmxBlockFloats : 0;
+    float* const split_sums = sums > 0 ? workspace_.get(kParts, batches * plan_.splits * sums) : nullptr;
+    largest.sums = split_sums;
+    const int64_t floats = ceil_div(amx_scratch_bytes(largest), 4096) * 1024;
+    float* const scratch = workspace_.get(kPerThread, floats * pool_.threads());
+
+    const int64_t tasks = plan_.row_parts * plan_.column_parts * plan_.splits;
+    pool_.run(batches * tasks, [&](int64_t index, int thread) {
+      const int64_t batch = index / tasks, slot = shared_by_batches_ ? 0 : batch;
+      const GemmArgs args = at_batch(args_, first_batch + batch);
+      AmxTask task = largest;
+      task.args = &args;
+      (plan_.packs_rows ? task.a : task.b) = {packed_ + slot * packed_stride_, flags(slot)};
+      // Neighbouring tasks share their packed panels, which stay in cache.
+      const int64_t own_parts = plan_.packs_rows ? plan_.column_parts : plan_.row_parts;
+      const int64_t own = index % tasks % own_parts, rest = index % tasks / own_parts;
+      const int64_t shared_parts = plan_.packs_rows ? plan_.row_parts : plan_.column_parts;
+      cut(rows_, plan_.row_parts, plan_.packs_rows ? rest % shared_parts : own, &task.first_row, &task.rows);
+      cut(columns_, plan_.column_parts, plan_.packs_rows ? own : rest % shared_parts, &task.first_column,
+          &task.columns);
+      const int64_t split = rest / shared_parts;
+      cut(steps_, plan_.splits, split, &task.first_step, &task.steps);
+      task.sums = sums > 0 ? split_sums + (batch * plan_.splits + split) * sums : nullptr;
+      task.scratch = reinterpret_cast<char*>(scratch + thread * floats);
+      amx_run(task);
+    });
+    if (sums == 0) return;
+    const int64_t blocks = rows_ * columns_;
+    pool_.run(batches * blocks, [&](int64_t index, int) {
+      const int64_t batch = index / blocks, block = index % blocks;
+      amx_finish_split(at_batch(args_, first_batch + batch), block / columns_, block % columns_,
+                       split_sums + batch * plan_.splits * sums + block * kAmxBlockFloats, sums, plan_.splits);
+    });
+  }
+
+  static void cut(int64_t size, int64_t parts, int64_t part, int64_t* first, int64_t* count) {
+    *first = size * part / parts;
+    *count = size * (part + 1) / parts - *first;
+  }
+
+  const GemmArgs& args_;
+  const AmxPlan plan_;
+  ThreadPool& pool_;
+  Workspace& workspace_;
+  const int64_t batches_;
+  int parts_;
+  int64_t rows_, columns_, steps_;  // panels, and steps of k
+  bool shared_by_batches_ = true;   // the packed operand is the same in all batches
+  char* packed_ = nullptr;          // one slot per batch, or one for all
+  int64_t packed_bytes_ = 0, packed_stride_ = 0;
+};
+
 }  // namespace
 
 bool gemm_amx(const GemmArgs& args, ThreadPool& pool, Workspace& workspace) {
   int64_t batches = 1;
   for (int64_t d = 0; d < args.batch_rank; ++d) batches *= args.batch_shape[d];
   if (batches == 0) return false;
-  const int parts = args.compute == Compute::Bf16 ? 1 : 3;
-  const AmxPlan plan = plan_amx(batches, args.m, args.n, args.k, parts);
+  const AmxPlan plan = plan_amx(batches, args.m, args.n, args.k, args.compute == Compute::Bf16 ? 1 : 3);
   if (!plan.pays) return false;
-  const int64_t rows = ceil_div(args.m, kAmxBlock), columns = ceil_div(args.n, kAmxBlock);
-  const int64_t steps = ceil_div(args.k, kAmxBlock);
-
-  AmxTask largest{};
-  largest.args = &args;
-  largest.parts = parts;
-  largest.rows = ceil_div(rows, plan.row_parts);
-  largest.columns = ceil_div(columns, plan.column_parts);
-  largest.steps = ceil_div(steps, plan.splits);
-  largest.k_block = plan.k_block;
-  const int64_t sums = plan.splits > 1 ? rows * columns * kAmxBlockFloats : 0;
-  float* const split_sums = sums > 0 ? workspace.get(kParts, batches * plan.splits * sums) : nullptr;
-  largest.sums = split_sums;
-  const int64_t floats = ceil_div(amx_scratch_bytes(largest), 4096) * 1024;
-  float* const scratch = workspace.get(kPerThread, floats * pool.threads());
-
-  const int64_t tasks = plan.row_parts * plan.column_parts * plan.splits;
-  pool.run(batches * tasks, [&](int64_t index, int thread) {
-    const int64_t batch = index / tasks;
-    int64_t rest = index % tasks;
-    const GemmArgs own = at_batch(args, batch);
-    AmxTask task = largest;
-    task.args = &own;
-    // Neighbouring tasks share their columns, so that these are in a shared cache.
-    const auto cut = [](int64_t size, int64_t parts_of_it, int64_t part, int64_t* first, int64_t* count) {
-      *first = size * part / parts_of_it;
-      *count = size * (part + 1) / parts_of_it - *first;
-    };
-    cut(rows, plan.row_parts, rest % plan.row_parts, &task.first_row, &task.rows);
-    rest /= plan.row_parts;
-    cut(columns, plan.column_parts, rest % plan.column_parts, &task.first_column, &task.columns);
-    const int64_t split = rest / plan.column_parts;
-    cut(steps, plan.splits, split, &task.first_step, &task.steps);
-    task.sums = sums > 0 ? split_sums + (batch * plan.splits + split) * sums : nullptr;
-    task.scratch = reinterpret_cast<char*>(scratch + thread * floats);
-    amx_run(task);
-  });
-  if (sums == 0) return true;
-  pool.run(batches * rows * columns, [&](int64_t index, int) {
-    const int64_t batch = index / (rows * columns), block = index % (rows * columns);
-    amx_finish_split(at_batch(args, batch), block / columns, block % columns,
-                     split_sums + batch * plan.splits * sums + block * kAmxBlockFloats, sums, plan.splits);
-  });
+  AmxProduct(args, batches, plan, pool, workspace).run();
   return true;
 }
 
