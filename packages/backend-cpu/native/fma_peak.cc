@@ -72,7 +72,7 @@ struct Chains {
 
 Chains chains_of(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::Avx512) return {chains_avx512, 16};
+  if (isa >= Isa::Avx512) return {chains_avx512, 16};
   if (isa == Isa::Avx2) return {chains_avx2, 8};
 #endif
   (void)isa;

@@ -32,18 +32,34 @@ void gemm(const GemmArgs& args, ThreadPool& pool, Isa isa, Workspace& workspace)
 
 const char* bf16_instruction(Isa isa) { return isa == Isa::Amx ? "AMX-BF16" : nullptr; }
 
+// With tiles, products pack for themselves behind their arithmetic: a weight in rows of n is all they can be spared.
 size_t packed_b_floats(int64_t k, int64_t n, Isa isa, Compute) {
+  if (isa == Isa::Amx) return static_cast<size_t>(k * n);
   const int64_t columns = kernels_for(isa).columns;
   return static_cast<size_t>(ceil_div(n, columns) * columns * k);
 }
 
 void pack_b(const float* b, int64_t b_row, int64_t b_col, int64_t k, int64_t n, float* packed, ThreadPool& pool,
             Isa isa, Compute compute) {
+  if (isa == Isa::Amx) {
+    pool.run(k, [&](int64_t p, int) {
+      for (int64_t j = 0; j < n; ++j) packed[p * n + j] = b[p * b_row + j * b_col];
+    });
+    return;
+  }
   pack_all(kernels_for(isa), b, b_row, b_col, k, n, packed, pool);
   if (compute == Compute::Bf16) round_to_bf16(packed, packed_b_floats(k, n, isa, compute));
 }
 
 void gemm_packed(const GemmArgs& args, const float* packed, ThreadPool& pool, Isa isa, Workspace& workspace) {
+  if (isa == Isa::Amx) {
+    GemmArgs plain = args;
+    plain.b = packed;
+    plain.b_row = args.n;
+    plain.b_col = 1;
+    for (int64_t& stride : plain.b_batch) stride = 0;
+    return gemm(plain, pool, isa, workspace);
+  }
   if (args.compute == Compute::Bf16) {
     GemmArgs rounded = args;
     rounded.b = nullptr;

@@ -26,6 +26,7 @@ GemmArgs at_batch(GemmArgs args, int64_t batch) {
     const int64_t c = index * args.c_batch[d];
     args.c += c;
     if (args.pre != nullptr) args.pre += c;
+    if (args.slope != nullptr) args.slope += c;
     if (args.residual != nullptr) args.residual += c;
   }
   return args;

@@ -74,8 +74,8 @@ class Runner {
     for (int64_t r = 0; r < layout_.resident; ++r) not_finite_[r] = known_not_finite(resident_, r);
     for (int64_t s = 0; s < layout_.streamed; ++s) not_finite_[layout_.resident + s] = known_not_finite(streamed_, s);
     plain_ = task.sums == nullptr && args_.alpha == 1.0f && args_.beta == 0.0f && args_.bias == nullptr &&
-             args_.act == Activation::None && args_.pre == nullptr && args_.gate == nullptr &&
-             args_.residual == nullptr && args_.c_col == 1;
+             args_.act == Activation::None && args_.pre == nullptr && args_.slope == nullptr &&
+             args_.gate == nullptr && args_.residual == nullptr && args_.c_col == 1;
   }
 
   void run() {
@@ -145,6 +145,7 @@ class Runner {
     const int64_t at = row * args_.c_row + column;
     background_.fetch(args_.c + at, args_.c_row, rows, columns, true);
     if (args_.pre != nullptr) background_.fetch(args_.pre + at, args_.c_row, rows, columns, true);
+    if (args_.slope != nullptr) background_.fetch(args_.slope + at, args_.c_row, rows, columns, true);
     if (args_.residual != nullptr && args_.residual != args_.c) {
       background_.fetch(args_.residual + at, args_.c_row, rows, columns, false);
     }
