@@ -2,10 +2,10 @@ import { describe, expect, it } from 'vitest'
 import { bench, withPeers } from './bench'
 import { ditkitSubject, peakSubject } from './ditkit-subject'
 import { type Experiment, problemOf } from './experiment'
+import { experimentsFor } from './experiments'
 import { flopsOf, type Problem, repeatsOf } from './problem'
 import { runExperiment } from './run-experiment'
 import { alternate, median, type Subject } from './subject'
-import { experimentsFor } from './table'
 
 const REQUEST = { python: 'python3', pythonOpenblas: 'python3', threads: 2, runs: 5 }
 
