@@ -137,6 +137,12 @@ describe.each(loadAddon().describe())('%s', isa => {
     }
   })
 
+  test('a compute dtype that no kernel has is refused, never ignored', () => {
+    const x = pair(backend, contiguous([2, 2]), new Uint8Array(16)).cpu
+    expect(() => backend.matmul(x, x, x, { computeDtype: 'f16' })).toThrow(/^matmul: compute/)
+    expect(Object.keys(backend.computeDtypes ?? {})).toEqual(['bf16'])
+  })
+
   test('argmax takes the first maximum, and a NaN before all', async () => {
     const layout = contiguous([4, 5])
     const data = Float32Array.of(
