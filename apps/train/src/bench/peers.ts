@@ -20,7 +20,7 @@ export interface PeerOptions {
 const SLOWDOWN: Record<PeerName, number> = { torch: 1, 'torch-openblas': 1, tfjs: 10, 'jax-js': 10, onnxruntime: 1 }
 
 export class Peers {
-  private readonly running = new Map<PeerName, PeerProcess>()
+  private readonly running = new Map<string, PeerProcess>()
   private readonly commands = new Map<PeerName, Promise<PeerCommand>>()
 
   constructor(private readonly options: PeerOptions) {}
@@ -28,10 +28,12 @@ export class Peers {
   /** The peer's side of a problem. Throws with the reason where it has none: not installed, not expressible, failed. */
   async subject(name: PeerName, problem: Problem, threads: number): Promise<Subject> {
     const command = await this.command(name)
-    let peer = this.running.get(name)
+    // A compiler may fail in ways that take its process along, and what else is in it.
+    const process = 'compile' in problem && problem.compile ? `${name}, compiled` : name
+    let peer = this.running.get(process)
     if (!peer?.alive) {
       peer = new PeerProcess(command)
-      this.running.set(name, peer)
+      this.running.set(process, peer)
     }
     return peer.make(problem, threads, repeatsOf(problem, SLOWDOWN[name]))
   }
