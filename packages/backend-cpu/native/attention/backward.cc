@@ -236,7 +236,6 @@ bool is_shared(const TokenView<float>& view, int64_t batches, int64_t heads) {
 
 void attention_backward(const AttentionArgs& args, const AttentionGradient& gradient, ThreadPool& pool, Isa isa,
                         Workspace& workspace) {
-  const AttentionKernels& kernels = attention_kernels(isa);
   const std::vector<AttentionSample> samples = attention_samples(args);
   const BackwardPlan plan = plan_backward(args, gradient, samples);
   const int64_t batches = args.query_offsets ? 1 : args.batch;
@@ -262,7 +261,11 @@ void attention_backward(const AttentionArgs& args, const AttentionGradient& grad
   if (query_shared) run.factor_query_sums = partials + query_at;
   if (key_shared) run.factor_key_sums = partials + key_at;
 
-  const size_t scratch = kernels.backward_scratch(scratch_shape(args, plan.groups, plan.most_queries));
+  size_t scratch = 0;
+  for (const AttentionSample& s : samples) {
+    const ScratchShape shape = scratch_shape(args, plan.groups, s.queries);
+    scratch = std::max(scratch, attention_kernels(isa, args, s).backward_scratch(shape));
+  }
   float* scratches = workspace.get(3, scratch * pool.threads());
   if (gradient.d_bias) {
     float* sums = per_unit ? run.bias_sums : copies ? run.bias_copies : gradient.d_bias;
@@ -294,7 +297,7 @@ void attention_backward(const AttentionArgs& args, const AttentionGradient& grad
         const BackwardUnit& n = plan.order[next];
         add_operands(job.soon, args, gradient, samples[n.sample], n.group);
       }
-      kernels.backward(job, scratches + thread * scratch);
+      attention_kernels(isa, args, s).backward(job, scratches + thread * scratch);
     }
   });
   if (plan.dq_partial_floats > 0) {

@@ -40,7 +40,6 @@ BackwardPlan plan_backward(const AttentionArgs& args, const AttentionGradient& g
     const int64_t keys = chunk_keys(samples[i]);
     const int64_t chunks = std::max<int64_t>(1, divide_up(samples[i].keys, keys));
     plan.max_chunks = std::max(plan.max_chunks, chunks);
-    plan.most_queries = std::max(plan.most_queries, samples[i].queries);
     const int64_t width = plan.groups.heads * (args.dim + args.rank);  // at least that of BackwardJob::dq_partial
     for (int64_t g = 0; g < plan.groups.groups; ++g) {
       plan.order.push_back({static_cast<int64_t>(i), g, keys, chunks, -1, samples[i].queries * width});

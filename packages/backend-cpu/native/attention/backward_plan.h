@@ -41,7 +41,6 @@ struct BackwardPlan {
   std::vector<BackwardTask> tasks;
   bool chunks_apart = false;  // chunks of a unit are tasks of their own
   int64_t max_chunks = 1;
-  int64_t most_queries = 0;
   int64_t bias_copies = 1;  // InPlace: per element, added up in order. 1 = straight into the result
   int64_t dq_partial_floats = 0;
 };

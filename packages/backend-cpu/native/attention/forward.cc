@@ -83,13 +83,13 @@ void add_operands(Soon& soon, const AttentionArgs& args, const Task& task, int64
 
 void attention_forward(const AttentionArgs& args, const AttentionResult& result, ThreadPool& pool, Isa isa,
                        Workspace& workspace) {
-  const AttentionKernels& kernels = attention_kernels(isa);
   const std::vector<AttentionSample> samples = attention_samples(args);
   const HeadGroups groups = head_groups(args);
   const int64_t units = static_cast<int64_t>(samples.size()) * groups.groups;
   if (units == 0) return;
   std::vector<Task> tasks;
   int64_t partial_floats = 0, most_rows = 0;
+  size_t scratch = 0;
   for (const AttentionSample& s : samples) {
     if (s.queries == 0) continue;
     const int64_t ranges = key_ranges(args, s);
@@ -100,6 +100,7 @@ void attention_forward(const AttentionArgs& args, const AttentionResult& result,
     }
     const int64_t rows = divide_up(s.queries, runs);
     most_rows = std::max(most_rows, rows);
+    scratch = std::max(scratch, attention_kernels(isa, args, s).forward_scratch(scratch_shape(args, groups, rows)));
     for (int64_t row = 0; row < s.queries; row += rows) {
       const int64_t row_end = std::min(row + rows, s.queries);
       const int64_t size = groups.heads * (row_end - row) * (args.value_dim + 2);
@@ -112,7 +113,6 @@ void attention_forward(const AttentionArgs& args, const AttentionResult& result,
       if (ranges > 1) partial_floats += groups.groups * ranges * size;
     }
   }
-  const size_t scratch = kernels.forward_scratch(scratch_shape(args, groups, most_rows));
   float* scratches = workspace.get(3, scratch * pool.threads());
   float* partials = workspace.get(4, partial_floats);
   const int64_t count = static_cast<int64_t>(tasks.size());
@@ -148,7 +148,7 @@ void attention_forward(const AttentionArgs& args, const AttentionResult& result,
         const int64_t next = t + 1 < end ? t + 1 : (claim + pool.threads()) * grain;
         if (next < count) add_operands(job.soon, args, tasks[next], tasks[next].group);
       }
-      kernels.forward(job, scratches + thread * scratch);
+      attention_kernels(isa, args, s).forward(job, scratches + thread * scratch);
     }
   };
   pool.run(divide_up(count, grain), run);

@@ -30,6 +30,7 @@ INLINE float max_lanes(vf v) {
 
 #include "tile.inc"
 #include "pack.inc"
+#include "panels.inc"
 #include "products.inc"
 #include "scores.inc"
 #include "forward.inc"

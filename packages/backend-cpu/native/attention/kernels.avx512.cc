@@ -13,6 +13,7 @@ constexpr int kRows = 12;
 
 #include "tile.inc"
 #include "pack.inc"
+#include "panels.inc"
 #include "products.inc"
 #include "scores.inc"
 #include "forward.inc"

@@ -110,6 +110,9 @@ extern const AttentionKernels kAttentionBaseline;
 #if defined(__x86_64__)
 extern const AttentionKernels kAttentionAvx2;
 extern const AttentionKernels kAttentionAvx512;
+#if defined(DITKIT_AMX)
+extern const AttentionKernels kAttentionAmx;
+#endif
 #endif
 
 }  // namespace ditkit

@@ -22,6 +22,7 @@ INLINE float max_lanes(vf v) { return vmaxvq_f32((float32x4_t)v); }
 
 #include "tile.inc"
 #include "pack.inc"
+#include "panels.inc"
 #include "products.inc"
 #include "scores.inc"
 #include "forward.inc"

@@ -43,7 +43,8 @@ inline int64_t key_entry(const AttentionArgs& args, const AttentionSample& sampl
   return (sample.storage_batch * args.heads + head) * args.keys + sample.key_begin;
 }
 
-const AttentionKernels& attention_kernels(Isa isa);
+// The kernels for a sample: a function of its shape and the instruction set, never of the batch.
+const AttentionKernels& attention_kernels(Isa isa, const AttentionArgs& args, const AttentionSample& sample);
 
 // Whether the operands are more than a core's cache may hold, so that fetching ahead pays.
 inline bool worth_fetching(const AttentionArgs& args) {

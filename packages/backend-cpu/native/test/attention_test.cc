@@ -481,8 +481,13 @@ void test_problem(Problem& p, ThreadPool& one, ThreadPool& three, Isa isa, Works
 void test_random(Isa isa, int rounds) {
   ThreadPool one(1), three(3);
   Workspace workspace;
-  const int64_t lengths[] = {0, 1, 2, 7, 12, 13, 16, 17, 31, 49, 59, 64, 65, 147, 300};
-  const int64_t dims[] = {1, 2, 3, 8, 15, 16, 17, 32, 40, 64, 65, 128};
+  const int64_t any_lengths[] = {0, 1, 2, 7, 12, 13, 16, 17, 31, 49, 59, 64, 65, 147, 300};
+  const int64_t any_dims[] = {1, 2, 3, 8, 15, 16, 17, 32, 40, 64, 65, 128};
+  // Tile registers are used from 192 tokens on, and for dims that fill them.
+  const int64_t tile_lengths[] = {192, 193, 195, 199, 207, 208, 209, 223, 224, 225, 255, 256, 257, 300, 331};
+  const int64_t tile_dims[] = {25, 29, 31, 32, 55, 61, 63, 64, 90, 96, 120, 128};
+  const auto& lengths = isa == Isa::Amx ? tile_lengths : any_lengths;
+  const auto& dims = isa == Isa::Amx ? tile_dims : any_dims;
   for (int round = 0; round < rounds; ++round) {
     random_state = 1000 + round;
     Wish w;
@@ -514,7 +519,8 @@ void test_large(Isa isa) {
                          {2, 5, 20, 1, 300, 260, 30},   {1, 70, 1300, 2, 8, 24, 60},  {1, 600, 600, 1, 16, 16, 0},
                          {20, 9, 1100, 1, 8, 8, 40},    {4, 2200, 3000, 1, 4, 4, 30}, {1, 33, 40, 1, 1024, 8, 0},
                          {2, 40, 50, 11, 8, 8, 70},     {1, 150, 300, 10, 16, 8, 80}, {1, 60, 8300, 3, 8, 8, 80},
-                         {2, 20, 1100, 9, 8, 16, 90},   {2, 200, 30, 9, 8, 16, 90}};
+                         {2, 20, 1100, 9, 8, 16, 90},   {2, 200, 30, 9, 8, 16, 90},
+                         {1, 220, 8300, 3, 32, 32, 80}, {1, 1100, 400, 2, 32, 32, 30},  {1, 200, 300, 10, 32, 64, 80}, {1, 200, 600, 2, 32, 32, 100}};
   int number = 0;
   for (const Wish& w : wishes) {
     random_state = 77 + number;
@@ -638,9 +644,9 @@ void test_wild_numbers(Isa isa) {
 
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 150;
-  for (Isa isa : {Isa::Baseline, Isa::Avx2, Isa::Avx512}) {
+  for (Isa isa : {Isa::Baseline, Isa::Avx2, Isa::Avx512, Isa::Amx}) {
     if (isa > detect_isa()) continue;
-    test_random(isa, rounds);
+    test_random(isa, isa == Isa::Amx ? rounds / 4 : rounds);
     test_large(isa);
     test_excluded_pairs(isa);
     test_special_values(isa);
