@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -309,6 +310,91 @@ void check_bf16_values(Isa isa, ThreadPool& pool, Workspace& workspace) {
   }
 }
 
+// Large enough for every instruction set's own path, with one value in a that f32 has and few-bit parts have not.
+void check_extremes(Isa isa, ThreadPool& pool, Workspace& workspace) {
+  const float extremes[] = {INFINITY, -INFINITY, NAN, 3.4028235e38f, -3e35f, 1e-44f, 1.2e-38f};
+  for (int64_t k : {384, 1100}) {
+    for (bool right : {false, true}) {
+      for (const float extreme : extremes) {
+        const int64_t m = 147, n = 200;
+        std::vector<float> a(m * k), b(k * n), c(m * n);
+        for (float& value : a) value = 0.25f;
+        for (float& value : b) value = 0.5f;
+        const int64_t row = 70, column = 101, at = k - 30;
+        (right ? b[at * n + column] : a[row * k + at]) = extreme;
+        GemmArgs args;
+        args.m = m, args.n = n, args.k = k, args.a = a.data(), args.a_row = k, args.b = b.data(), args.b_row = n;
+        args.c = c.data(), args.c_row = n;
+        gemm(args, pool, isa, workspace);
+        for (int64_t i = 0; i < m; ++i) {
+          for (int64_t j = 0; j < n; ++j) {
+            const bool met = right ? j == column : i == row;
+            const float want = met ? (k - 1) * 0.125f + extreme * (right ? 0.25f : 0.5f) : k * 0.125f;
+            const float got = c[i * n + j];
+            const bool right_value = std::isnan(want) ? std::isnan(got) : std::isinf(want) ? got == want
+                                                      : std::fabs(got - want) <= 1e-6 * std::fabs(want);
+            if (!right_value) report("extreme value", {m, n, k}, isa, got, want);
+          }
+        }
+      }
+    }
+  }
+}
+
+// The worst error against float64, in units of the sum of sizes of the terms of an element.
+double worst_error(const std::vector<float>& a, const std::vector<float>& b, int64_t m, int64_t n, int64_t k, Isa isa,
+                   ThreadPool& pool, Workspace& workspace) {
+  std::vector<float> c(m * n);
+  GemmArgs args;
+  args.m = m, args.n = n, args.k = k, args.a = a.data(), args.a_row = k, args.b = b.data(), args.b_row = n;
+  args.c = c.data(), args.c_row = n;
+  gemm(args, pool, isa, workspace);
+  double worst = 0;
+  for (int64_t i = 0; i < m; i += 3) {
+    for (int64_t j = 0; j < n; j += 2) {
+      double sum = 0, size = 0;
+      for (int64_t p = 0; p < k; ++p) {
+        const double term = double(a[i * k + p]) * b[p * n + j];
+        sum += term, size += std::fabs(term);
+      }
+      worst = std::max(worst, std::fabs(c[i * n + j] - sum) / size);
+    }
+  }
+  return worst;
+}
+
+// No instruction set is less accurate than the sums of f32 products of the one below it, whatever the data.
+void check_accuracy(Isa isa, ThreadPool& pool, Workspace& workspace) {
+  if (isa <= Isa::Avx512) return;
+  const int64_t m = 96, n = 128;
+  for (int64_t k : {64, 384, 4096}) {
+    for (int data = 0; data < 4; ++data) {
+      std::vector<float> a(m * k), b(k * n);
+      for (auto* values : {&a, &b}) {
+        for (float& value : *values) {
+          value = random_float();
+          if (data == 1) value = std::ldexp(value, static_cast<int>(20 * random_float()));  // badly scaled
+          if (data == 2) value = 1 + std::fabs(value);                                      // all of one sign
+        }
+      }
+      if (data == 3) {  // sums that cancel
+        for (int64_t i = 0; i < m; ++i) {
+          for (int64_t p = 0; p < k / 2; ++p) a[i * k + k / 2 + p] = -a[i * k + p] * (1 + 1e-5f * random_float());
+        }
+        for (int64_t p = 0; p < k / 2; ++p) {
+          for (int64_t j = 0; j < n; ++j) b[(k / 2 + p) * n + j] = b[p * n + j];
+        }
+      }
+      const double here = worst_error(a, b, m, n, k, isa, pool, workspace);
+      const double there = worst_error(a, b, m, n, k, Isa::Avx512, pool, workspace);
+      if (std::getenv("GEMM_TEST_ERRORS")) {
+        std::printf("%s k %ld data %d: error %.2e, avx512 %.2e\n", isa_name(isa), (long)k, data, here, there);
+      }
+      if (!(here <= 1.2 * there)) report("less accurate than avx512", {m, n, k}, isa, here, there);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -383,6 +469,8 @@ int main() {
     check_residual_in_place(isa, two, workspace);
     check_nan(isa, two, workspace);
     check_bf16_values(isa, two, workspace);
+    check_extremes(isa, two, workspace);
+    check_accuracy(isa, two, workspace);
   }
   std::printf("%d products checked, %d failures\n", checks, failures);
   return failures == 0 ? 0 : 1;
