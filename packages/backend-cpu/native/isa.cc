@@ -23,6 +23,7 @@ uint64_t saved_register_state() {
   return (static_cast<uint64_t>(high) << 32) | low;
 }
 
+#if defined(DITKIT_AMX)
 // Whether tile registers may be used: saved by the system, and on Linux granted to a process that asks, as they make
 // every signal frame 8 KiB larger.
 bool may_use_tiles(uint64_t saved) {
@@ -35,6 +36,7 @@ bool may_use_tiles(uint64_t saved) {
   return false;
 #endif
 }
+#endif
 
 Isa detect_once() {
   uint32_t eax, ebx, ecx, edx;
