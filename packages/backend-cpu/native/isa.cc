@@ -53,7 +53,7 @@ Isa detect_once() {
   const bool avx512 = (ebx & kAvx512) == kAvx512 && (saved & kZmm) == kZmm;
   if (!avx512) return Isa::Avx2;
   constexpr uint32_t kTileBf16 = (1u << 22) | (1u << 24);  // AMX-BF16, AMX-TILE
-  const bool tiles = (edx & kTileBf16) == kTileBf16;
+  [[maybe_unused]] const bool tiles = (edx & kTileBf16) == kTileBf16;
 #if defined(DITKIT_AVX512BF16)
   if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || !(eax & (1u << 5))) return Isa::Avx512;
 #if defined(DITKIT_AMX)
@@ -61,7 +61,6 @@ Isa detect_once() {
 #endif
   return Isa::Avx512Bf16;
 #else
-  static_cast<void>(tiles);
   return Isa::Avx512;
 #endif
 }
