@@ -8,6 +8,12 @@ namespace ditkit {
 
 struct GemmArgs;
 
+// Memory that the caller reads next: `bytes` of it are fetched into L2 per step of k.
+struct Ahead {
+  const char* data;
+  int64_t bytes;
+};
+
 struct GemmKernels {
   int rows;     // most rows of a register tile
   int columns;  // columns of a register tile, and of a packed panel of b
@@ -20,7 +26,7 @@ struct GemmKernels {
                       const float* start, float* c, int64_t c_row, bool accumulate);
   // The same with a in place: row i starts at a + i * a_row and is contiguous in k.
   void (*tile_rows)(int rows, int columns, int64_t k, const float* a, int64_t a_row, const float* b, int64_t b_row,
-                    const float* start, float* c, int64_t c_row, bool accumulate);
+                    const float* start, float* c, int64_t c_row, bool accumulate, Ahead ahead);
 
   // Packs a block of a as `tiles` register tiles; tile t has rows [rows * t / tiles, rows * (t + 1) / tiles), so that
   // heights differ by at most one, and lies at out + k * its first row, in steps of k of as many floats as it has rows.

@@ -9,6 +9,9 @@ namespace {
 // Packing b pays when many tiles of rows read it, not when few do.
 constexpr int64_t kMaxTilesOnPlainB = 8;
 
+// Longer tiles of a, and such as many panels read, gain nothing from being fetched ahead.
+constexpr int64_t kMaxStepsAhead = 640;
+
 // Without steps of k nothing of a and b is read: they may be null and their strides anything.
 GemmArgs without_operands_if_empty(GemmArgs args) {
   static const float kNothing = 0.0f;
@@ -82,13 +85,21 @@ LeftBlock Product::left_block(const GemmArgs& args, int64_t row, int64_t rows, i
 }
 
 void Product::multiply(const LeftBlock& a, int64_t t, int columns, int64_t steps, const float* b, int64_t b_row,
-                       const float* start, float* c, int64_t c_row, bool accumulate) const {
+                       const float* start, float* c, int64_t c_row, bool accumulate, Ahead ahead) const {
   if (reads_a_in_place()) {
     kernels_.tile_rows(a.height(t), columns, steps, a.data + a.top(t) * a.row, a.row, b, b_row, start, c, c_row,
-                       accumulate);
+                       accumulate, ahead);
   } else {
     kernels_.tile_packed(a.height(t), columns, steps, a.data + a.top(t) * steps, b, b_row, start, c, c_row, accumulate);
   }
+}
+
+Ahead Product::rows_ahead(const LeftBlock& a, int64_t t, int64_t steps, int64_t part, int64_t parts) const {
+  if (a.row != steps || steps > kMaxStepsAhead || parts > kernels_.rows) {
+    return {reinterpret_cast<const char*>(a.data), 0};  // an address that is mapped: others cost a page walk each time
+  }
+  const int64_t bytes = a.height(t) * static_cast<int64_t>(sizeof(float)) / parts;
+  return {reinterpret_cast<const char*>(a.data + a.top(t + 1) * steps) + part * bytes * steps, bytes};
 }
 
 int64_t Product::sums_floats(int64_t rows, int64_t panels) const {
@@ -110,7 +121,8 @@ void Product::visit(const GemmArgs& args, const LeftBlock& a, int64_t row, const
       const int64_t out_row = in_place ? args.c_row : kernels_.columns;
       const float* start = in_place && first == 0 && args.bias != nullptr ? args.bias + column : nullptr;
       const bool accumulate = first > 0 || (in_place && args.beta == 1.0f);
-      multiply(a, t, columns, last - first, b.data + (j - begin) * b.panel, b.row, start, out, out_row, accumulate);
+      multiply(a, t, columns, last - first, b.data + (j - begin) * b.panel, b.row, start, out, out_row, accumulate,
+               rows_ahead(a, t, last - first, j - begin, end - begin));
       if (!in_place && last == args.k) kernels_.epilogue(args, out, out_row, top, column, a.height(t), columns);
     }
   }

@@ -32,7 +32,10 @@ class Product {
   LeftBlock left_block(const GemmArgs& args, int64_t row, int64_t rows, int64_t first, int64_t steps,
                        float* packed) const;
   void multiply(const LeftBlock& a, int64_t t, int columns, int64_t steps, const float* b, int64_t b_row,
-                const float* start, float* c, int64_t c_row, bool accumulate) const;
+                const float* start, float* c, int64_t c_row, bool accumulate, Ahead ahead = {nullptr, 0}) const;
+  // What tile t fetches for the one below, in one of the `parts` products it takes part in: in all of them its rows, where
+  // these lie one behind the other. Past the last row there is nothing to fetch, and no harm.
+  Ahead rows_ahead(const LeftBlock& a, int64_t t, int64_t steps, int64_t part, int64_t parts) const;
   // Floats of sums that a block of c needs to be visited: a tile when all of k is taken at once, else all its tiles.
   int64_t sums_floats(int64_t rows, int64_t panels) const;
   // Takes steps [first, last) of k of the block of c at `row`, panels [begin, end): b holds these panels and steps. The
