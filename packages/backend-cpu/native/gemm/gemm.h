@@ -54,8 +54,8 @@ void gemm(const GemmArgs& args, ThreadPool& pool, Isa isa, Workspace& workspace)
 // emulated.
 const char* bf16_instruction(Isa isa);
 
-// Whether gemm() of this set multiplies with the packed forms below.
-inline bool keeps_packed_b(Isa isa) { return isa <= Isa::Avx512; }
+// Whether packing b beforehand spares products of this set anything: with tiles they pack behind their arithmetic.
+inline bool keeps_packed_b(Isa isa) { return isa != Isa::Amx; }
 
 // A right operand that many products share (a weight) can be packed once. The packed form belongs to (k, n, isa,
 // compute); args.compute of gemm_packed must be the one b was packed for.
