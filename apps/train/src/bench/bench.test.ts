@@ -53,6 +53,7 @@ describe('a comparison', () => {
 
 describe('the table', () => {
   const machines = [
+    { isas: ['baseline', 'avx2', 'avx512', 'amx'], isa: 'amx', threads: 2 },
     { isas: ['baseline', 'avx2', 'avx512'], isa: 'avx512', threads: 2 },
     { isas: ['baseline', 'avx2'], isa: 'avx2', threads: 1 },
     { isas: ['neon'], isa: 'neon', threads: 2 },
@@ -77,15 +78,17 @@ describe('the table', () => {
     expect(peaks.map(([name, { isa }]) => [name, isa])).toContainEqual(['peak avx2 1', 'avx2'])
   })
 
+  const [TWO, ONE] = machines.slice(1)
+
   it('compares with the peers that were asked for, and with no other', () => {
-    const mnist = experimentsFor(machines[0]).find(({ name }) => name === 'step mnist')!
+    const mnist = experimentsFor(TWO).find(({ name }) => name === 'step mnist')!
     const own = withPeers(mnist, [])
     expect(own.rows.map(({ against }) => against)).toEqual(['1 thread'])
     const torch = withPeers(mnist, ['torch'])
     expect(Object.keys(torch.sides)).toEqual(['ditkit', '1 thread', 'torch'])
     const onnx = withPeers(mnist, ['onnxruntime'])
     expect(onnx.rows.at(-1)).toMatchObject({ ours: 'ditkit', against: 'onnxruntime' })
-    const single = withPeers(experimentsFor(machines[1]).find(({ name }) => name === 'step mnist')!, [])
+    const single = withPeers(experimentsFor(ONE).find(({ name }) => name === 'step mnist')!, [])
     expect(single.rows).toEqual([{ work: 'MNIST-size DiT step, batch 64', ours: 'ditkit' }])
   })
 })

@@ -13,7 +13,7 @@ export interface Printer {
 /** `works` are all that will come, so that columns can be aligned at once. */
 export function printer(works: readonly string[], markdown: boolean, print: (line: string) => void): Printer {
   const notes: string[] = []
-  const widths = [Math.max(0, ...works.map(work => work.length)), 24, 52, 8, 8, 3]
+  const widths = [Math.max(0, ...works.map(work => work.length)), 24, 60, 8, 8, 3]
   const line = (cells: readonly string[]) =>
     markdown
       ? `| ${cells.join(' | ')} |`

@@ -13,12 +13,14 @@ const MNIST: StepProblem = {
   ...{ width: 128, depth: 4, heads: 4 },
 }
 
-export function steps({ threads }: Machine): Experiment[] {
+export function steps({ threads, isa, isas }: Machine): Experiment[] {
   const small = 'DiT-S step, batch 8 × 256 tokens'
   const mnist = 'MNIST-size DiT step, batch 64'
   const one: { [name: string]: Side } = threads > 1 ? { '1 thread': { by: 'ditkit', threads: 1 } } : {}
   const scalingOf = (work: string, ours: string): Row[] =>
     threads > 1 ? [scaling(work, ours, '1 thread', threads)] : []
+  // Where products take another way than FMA, what FMA alone reaches.
+  const fma = isa !== 'avx512' && isas.includes('avx512')
   return [
     {
       name: 'step dit-s f32',
@@ -28,12 +30,14 @@ export function steps({ threads }: Machine): Experiment[] {
       sides: {
         ditkit: { by: 'ditkit' },
         ...one,
+        ...(fma && { avx512: { by: 'ditkit', isa: 'avx512' } }),
         torch: { by: 'torch' },
         compiled: { by: 'torch', change: { compile: true } },
         openblas: { by: 'torch-openblas' },
       },
       rows: [
         { work: `${small}, f32`, ours: 'ditkit', against: 'torch', atLeast: 1.9 },
+        ...(fma ? [{ work: `${small}, f32, avx512`, ours: 'avx512', against: 'torch', atLeast: 1.9 }] : []),
         { work: `${small}, f32: torch.compile`, ours: 'ditkit', against: 'compiled', atLeast: 1.9 },
         { work: `${small}, f32: PyTorch with OpenBLAS`, ours: 'ditkit', against: 'openblas', atLeast: 1.35 },
         ...scalingOf(`${small}, f32`, 'ditkit'),
