@@ -4,7 +4,7 @@
 import { cpu } from '@ditkit/backend-cpu'
 import { backward, type ComputeDType, type Device, mseLoss, scope } from '@ditkit/core'
 import { hashIntegers, relativeDistance } from '@ditkit/oracle'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { DiTConfig } from '../src'
 import { BLOBS, hashed, hashedModel, withoutKeyThird } from './configs'
 
@@ -47,6 +47,22 @@ it('bf16 moves loss, output and gradients by what rounding operands costs, and n
     // Were it less, the products would not have been in bf16.
     expect(distance, name).toBeGreaterThan(2e-4)
   }
+})
+
+it('four products of a block are in bf16, with both of their gradients, and no others', async () => {
+  const products = vi.spyOn(device.backend, 'matmul')
+  const counted = async (depth: number) => {
+    products.mockClear()
+    await evaluate('bf16', { depth })
+    const inBf16 = products.mock.calls.filter(([, , , epilogue]) => epilogue?.computeDtype === 'bf16').length
+    return { inBf16, others: products.mock.calls.length - inBf16 }
+  }
+  const [none, two] = [await counted(0), await counted(2)]
+  products.mockRestore()
+  expect(none.inBf16).toBe(0)
+  expect(two.inBf16).toBe(2 * 4 * 3)
+  // The modulation's, and its gradients.
+  expect(two.others - none.others).toBe(2 * 3)
 })
 
 it('activations computed again round as they did', async () => {
