@@ -276,7 +276,7 @@ export class DiT extends Module {
       for (const block of this.blocks) {
         const forward = (h: Tensor, c: Tensor) => block.forward(h, c)
         // Without a tape, a block's activations go before the next block makes its own.
-        h = scope(() => (recomputeBlocks ? recompute(forward, h, c) : forward(h, c)))
+        h = scope(() => (recomputeBlocks ? recompute(forward, h, c) : forward(h, c)), 'DiTBlock.forward')
       }
       return unpatchify(this.final_layer.forward(h, c), patchSize, ...this.grid)
     }, 'DiT.forward')

@@ -1,4 +1,6 @@
 // Checks the command queue, the allocator and the storage table without Node. Also built with -fsanitize=thread.
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <stdexcept>
@@ -33,6 +35,44 @@ void commands_run_once_and_in_order() {
   queue.drain();
   expect(queue.idle(), "a drained queue is idle");
   expect(next == kCount && out_of_order == 0, "all commands run once, in order");
+}
+
+// A command of its own size, filled with its number: one that lay over another would change it.
+template <size_t kSize>
+struct Sized {
+  Sized(int number, std::atomic<int>* alive, std::atomic<int>* intact) : number(number), alive(alive), intact(intact) {
+    std::fill(bytes, bytes + kSize, static_cast<unsigned char>(number));
+    ++*alive;
+  }
+  Sized(const Sized& other) : Sized(other.number, other.alive, other.intact) {}
+  ~Sized() { --*alive; }
+  void operator()(Executor&) {
+    *intact += std::all_of(bytes, bytes + kSize, [this](unsigned char b) { return b == number % 256; });
+  }
+  int number;
+  std::atomic<int>*alive, *intact;
+  unsigned char bytes[kSize];
+};
+
+void commands_of_all_sizes_keep_their_memory() {
+  std::atomic<int> alive{0}, intact{0};
+  constexpr int kRounds = 5000;  // many times what the memory of the queue holds
+  {
+    CommandQueue queue(1, Isa::Baseline);
+    for (int i = 0; i < kRounds; ++i) {
+      queue.push(Sized<1>(i, &alive, &intact));
+      queue.push(Sized<900>(i, &alive, &intact));
+      if (i % 100 == 0) queue.push(Sized<200000>(i, &alive, &intact));
+      if (i % 500 == 0) queue.push(Sized<600000>(i, &alive, &intact));  // more than there is
+      if (i % 1000 == 0) queue.drain();
+    }
+    queue.drain();
+    expect(alive == 0, "a command that has run is gone");
+    expect(intact == 2 * kRounds + kRounds / 100 + kRounds / 500, "no command lies over another");
+    queue.push([](Executor&) { std::this_thread::sleep_for(std::chrono::milliseconds(20)); });
+    for (int i = 0; i < 2000; ++i) queue.push(Sized<900>(i, &alive, &intact));
+  }
+  expect(alive == 0, "commands that never ran are gone too");
 }
 
 void held_bytes_are_bounded() {
@@ -124,6 +164,7 @@ void handles_of_freed_storages_are_found_out() {
 
 int main() {
   commands_run_once_and_in_order();
+  commands_of_all_sizes_keep_their_memory();
   held_bytes_are_bounded();
   stopping_drops_what_is_queued();
   an_exception_becomes_a_device_fault();

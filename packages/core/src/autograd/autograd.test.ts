@@ -7,6 +7,7 @@ import {
   customOp,
   type Device,
   detach,
+  disposeAll,
   dropout,
   exp,
   gatedResidual,
@@ -388,6 +389,48 @@ describe('ownership', () => {
     })
     expect(() => add(lost[0], 1)).toThrow(/end of a scope[\s\S]*autograd\.test/)
     y.dispose()
+  })
+
+  it('names the function whose inside a tensor was made in', () => {
+    const lost: Tensor[] = []
+    const layer = () => scope(() => void lost.push(device.ones([2])), 'Layer.forward')
+    layer()
+    expect(() => add(lost[0], 1)).toThrow(/freed by the end of Layer\.forward$/)
+  })
+
+  it('lets tensors leave a scope in any order', () => {
+    const made: Tensor[] = []
+    scope(() => {
+      for (let i = 0; i < 6; i++) made.push(device.ones([2]))
+      for (const i of [2, 0, 5]) keep(made[i])
+      made[3].dispose()
+      scope(() => keep(made[1]))
+      expect(device.memory().liveTensors).toBe(5)
+    })
+    expect(made.map(tensor => tensor.disposed)).toEqual([false, false, false, true, true, false])
+    for (const i of [0, 1, 2, 5]) made[i].dispose()
+  })
+
+  it('frees many at once, and notes the place of all of them once', () => {
+    const made = [device.ones([2]), undefined, device.ones([2])]
+    const capture = vi.spyOn(Error, 'captureStackTrace')
+    disposeAll(made)
+    expect(capture).toHaveBeenCalledTimes(1)
+    capture.mockRestore()
+    for (const tensor of [made[0], made[2]])
+      expect(() => add(tensor as Tensor, 1)).toThrow(/freed by disposeAll\(\)[\s\S]*autograd\.test/)
+  })
+
+  it('notes no place, which costs more than an op, for what ops and backward free themselves', () => {
+    const [x, w] = [random([2, 3], 1), random([4, 3], 2)]
+    scope(() => {
+      const capture = vi.spyOn(Error, 'captureStackTrace')
+      const y = softmax(linear(x, w, undefined, { activation: 'gelu' }))
+      backward(sum(mul(add(y, y), y)))
+      expect(capture).not.toHaveBeenCalled()
+      capture.mockRestore()
+    })
+    disposeAll([x, w])
   })
 
   it('refuses Promises in scope and noGrad', () => {
