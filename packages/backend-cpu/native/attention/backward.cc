@@ -237,7 +237,7 @@ bool is_shared(const TokenView<float>& view, int64_t batches, int64_t heads) {
 void attention_backward(const AttentionArgs& args, const AttentionGradient& gradient, ThreadPool& pool, Isa isa,
                         Workspace& workspace) {
   const std::vector<AttentionSample> samples = attention_samples(args);
-  const BackwardPlan plan = plan_backward(args, gradient, samples);
+  const BackwardPlan plan = plan_backward(args, gradient, samples, isa);
   const int64_t batches = args.query_offsets ? 1 : args.batch;
   Backward run = {args, gradient, samples, plan, pool, batches, nullptr, nullptr, nullptr, 1, nullptr, nullptr};
 

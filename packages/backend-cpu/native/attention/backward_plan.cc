@@ -30,9 +30,9 @@ int64_t bias_sharers(const AttentionArgs& args, const HeadGroups& groups, int64_
 }  // namespace
 
 BackwardPlan plan_backward(const AttentionArgs& args, const AttentionGradient& gradient,
-                           const std::vector<AttentionSample>& samples) {
+                           const std::vector<AttentionSample>& samples, Isa isa) {
   BackwardPlan plan;
-  plan.groups = head_groups(args);
+  plan.groups = head_groups(args, isa);
   if (gradient.d_bias) {
     plan.bias = args.bias.query != 0 && args.bias.key != 0 ? BiasGradient::InPlace : BiasGradient::PerUnit;
   }

@@ -46,6 +46,6 @@ struct BackwardPlan {
 };
 
 BackwardPlan plan_backward(const AttentionArgs& args, const AttentionGradient& gradient,
-                           const std::vector<AttentionSample>& samples);
+                           const std::vector<AttentionSample>& samples, Isa isa);
 
 }  // namespace ditkit

@@ -84,7 +84,7 @@ void add_operands(Soon& soon, const AttentionArgs& args, const Task& task, int64
 void attention_forward(const AttentionArgs& args, const AttentionResult& result, ThreadPool& pool, Isa isa,
                        Workspace& workspace) {
   const std::vector<AttentionSample> samples = attention_samples(args);
-  const HeadGroups groups = head_groups(args);
+  const HeadGroups groups = head_groups(args, isa);
   const int64_t units = static_cast<int64_t>(samples.size()) * groups.groups;
   if (units == 0) return;
   std::vector<Task> tasks;

@@ -67,11 +67,11 @@ int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 #if defined(DITKIT_AMX)
 // Tile registers multiply three times as fast, but their operands are cut in parts first, and packed 32 wide: measured, it
 // pays from about 192 queries and keys on, where not too much of that is padding.
-bool tiles_pay(const AttentionArgs& a, const AttentionSample& s) {
+bool tiles_pay(const AttentionArgs& a, int64_t queries, int64_t keys) {
   constexpr int64_t kLeastTokens = 192;
   const int64_t width = a.dim + a.rank + a.value_dim;
   const int64_t padded = (divide_up(a.dim + a.rank, 32) + divide_up(a.value_dim, 32)) * 32;
-  return s.queries >= kLeastTokens && s.keys >= kLeastTokens && 3 * padded <= 4 * width;
+  return queries >= kLeastTokens && keys >= kLeastTokens && 3 * padded <= 4 * width;
 }
 #endif
 
@@ -105,8 +105,13 @@ std::vector<AttentionSample> attention_samples(const AttentionArgs& args) {
   return samples;
 }
 
-HeadGroups head_groups(const AttentionArgs& a) {
-  const bool factors = a.rank > 0 && a.factor_query.head == 0 && a.factor_key.head == 0;
+HeadGroups head_groups(const AttentionArgs& a, Isa isa) {
+  bool factors = a.rank > 0 && a.factor_query.head == 0 && a.factor_key.head == 0;
+#if defined(DITKIT_AMX)
+  // There a few more columns cost less than sharing the cache.
+  if (isa >= Isa::Amx && !a.query_offsets && tiles_pay(a, a.queries, a.keys)) factors = false;
+#endif
+  static_cast<void>(isa);
   const bool bias = a.bias.data && a.bias.head == 0 && a.bias.query != 0 && a.bias.key != 0;
   const bool mask = a.mask.data && a.mask.head == 0 && a.mask.query != 0 && a.mask.key != 0;
   if (a.heads <= 1 || !(factors || bias || mask)) return {1, a.heads, false};
@@ -148,7 +153,7 @@ const AttentionKernels& attention_kernels(Isa isa, const AttentionArgs& args, co
   static_cast<void>(sample);
 #if defined(__x86_64__)
 #if defined(DITKIT_AMX)
-  if (isa >= Isa::Amx && tiles_pay(args, sample)) return kAttentionAmx;
+  if (isa >= Isa::Amx && tiles_pay(args, sample.queries, sample.keys)) return kAttentionAmx;
 #endif
   if (isa >= Isa::Avx512) return kAttentionAvx512;
   if (isa == Isa::Avx2) return kAttentionAvx2;

@@ -21,13 +21,13 @@ struct AttentionSample {
 // live ones. Reads lengths and offsets, so it runs where the kernel runs.
 std::vector<AttentionSample> attention_samples(const AttentionArgs& args);
 
-// How heads are grouped: a function of shapes alone.
+// How heads are grouped: a function of shapes and the instruction set; of a packed batch, not of how long it is.
 struct HeadGroups {
   int64_t heads;         // per group; the last group may have fewer
   int64_t groups;
   bool factors_shared;   // the factored bias is one tile for all heads of a group
 };
-HeadGroups head_groups(const AttentionArgs& args);
+HeadGroups head_groups(const AttentionArgs& args, Isa isa);
 
 // The heads of one group of a sample: `index` counts the sample's groups. `units` has room for kMostGroupHeads.
 HeadGroup head_group(const AttentionArgs& args, const HeadGroups& groups, const AttentionSample& sample, int64_t index,
