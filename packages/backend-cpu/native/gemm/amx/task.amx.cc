@@ -149,6 +149,9 @@ class Runner {
     if (args_.residual != nullptr && args_.residual != args_.c) {
       background_.fetch(args_.residual + at, args_.c_row, rows, columns, false);
     }
+    if (args_.gate != nullptr && args_.gate_row == 1) {
+      background_.fetch(args_.gate + row * args_.gate_stride + column, args_.gate_stride, rows, columns, false);
+    }
   }
 
   // The streamed panel of this visit, once it is packed; from here on the one after next may be packed.
