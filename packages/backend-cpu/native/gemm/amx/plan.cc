@@ -16,9 +16,9 @@ constexpr int64_t kResidentBytes = int64_t{1} << 20;
 // Longest panel that is packed and multiplied as a whole, in bytes.
 constexpr int64_t kPanelBytes = 16 * 3 * kAmxPartBytes;
 // Bytes of a panel between two visits of the sums, where it is longer.
-constexpr int64_t kBlockBytes = 8 * 3 * kAmxPartBytes;
+constexpr int64_t kBlockBytes = 12 * 3 * kAmxPartBytes;
 // Panels of the task's own operand where sums stay in cache between visits.
-constexpr int64_t kOwnPanels = 6;
+constexpr int64_t kOwnPanels = 8;
 // Packing hides behind products when a panel is used at least so often.
 constexpr int64_t kMinUses = 6;
 
