@@ -53,7 +53,7 @@ GemmPlan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, bool packs_
   const int64_t outputs = m * n;
   if (outputs <= 65536 && k >= 1024 && k >= 2 * std::max(m, n)) {
     plan.mode = GemmMode::SplitK;
-    plan.splits = std::clamp<int64_t>(k / 384, 2, 16);
+    plan.splits = std::clamp<int64_t>(k / 768, 2, 16);  // each writes and adds a part as large as c
     plan.k_block = ceil_div(ceil_div(k, plan.splits), ceil_div(ceil_div(k, plan.splits), max_steps));
     return plan;
   }
