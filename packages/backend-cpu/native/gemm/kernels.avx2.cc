@@ -54,13 +54,14 @@ constexpr int kVectors = 2;
 
 #include "transpose4_sse.inc"
 #include "microkernel.inc"
+#include "transpose.inc"
 #include "pack.inc"
 #include "epilogue.inc"
 
 }  // namespace
 
-const GemmKernels kGemmAvx2 = {kMaxRows, kVectors * V::kWidth, tile_packed, tile_rows,
-                               pack_a,   pack_b,               epilogue,    add};
+const GemmKernels kGemmAvx2 = {kMaxRows, kVectors * V::kWidth, 1, tile_packed, tile_rows,
+                               pack_a, pack_b, epilogue, add};
 
 }  // namespace ditkit
 #endif

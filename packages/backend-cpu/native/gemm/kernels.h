@@ -17,6 +17,8 @@ struct Ahead {
 struct GemmKernels {
   int rows;     // most rows of a register tile
   int columns;  // columns of a register tile, and of a packed panel of b
+  int values;   // values of k per step, each step of a line of an operand being a float: 1, or 2 for a pair of bf16,
+                // the first in the low half. Operands in pairs are always packed; an odd value of k is paired with 0.
 
   // c (rows x columns, row stride c_row) = a b, plus `start` in every row unless it is null, added to what c holds if
   // `accumulate`. Columns of the tile past the given ones may be written with whatever the panel holds there; `start`
@@ -24,14 +26,15 @@ struct GemmKernels {
   // a: k steps of `rows` floats. b: k steps of `columns` floats, b_row apart.
   void (*tile_packed)(int rows, int columns, int64_t k, const float* a, const float* b, int64_t b_row,
                       const float* start, float* c, int64_t c_row, bool accumulate);
-  // The same with a in place: row i starts at a + i * a_row and is contiguous in k.
+  // The same with a in place: row i starts at a + i * a_row and is contiguous in k. Null where `values` is 2.
   void (*tile_rows)(int rows, int columns, int64_t k, const float* a, int64_t a_row, const float* b, int64_t b_row,
                     const float* start, float* c, int64_t c_row, bool accumulate, Ahead ahead);
 
-  // Packs a block of a as `tiles` register tiles; tile t has rows [rows * t / tiles, rows * (t + 1) / tiles), so that
-  // heights differ by at most one, and lies at out + k * its first row, in steps of k of as many floats as it has rows.
+  // Packs k values of each row of a block of a, as `tiles` register tiles; tile t has rows
+  // [rows * t / tiles, rows * (t + 1) / tiles), so that heights differ by at most one, and lies at
+  // out + steps * its first row, in steps of k of as many floats as it has rows.
   void (*pack_a)(const float* a, int64_t a_row, int64_t a_col, int64_t rows, int tiles, int64_t k, float* out);
-  // out[p * columns + j] = b(p, j) for one panel of up to `columns` columns; missing columns become 0.
+  // out[p * columns + j] = step p of column j for one panel of up to `columns` columns; missing columns become 0.
   void (*pack_b)(const float* b, int64_t b_row, int64_t b_col, int64_t k, int columns, float* out);
 
   // Finishes a tile of products (row stride tile_row) whose first element is (row, column) of args: scales, adds,
@@ -43,6 +46,9 @@ struct GemmKernels {
 };
 
 #if defined(__x86_64__)
+#if defined(DITKIT_AVX512BF16)
+extern const GemmKernels kGemmAvx512Bf16;  // takes Compute::Bf16
+#endif
 extern const GemmKernels kGemmAvx512;
 extern const GemmKernels kGemmAvx2;
 #endif

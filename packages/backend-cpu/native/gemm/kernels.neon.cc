@@ -65,13 +65,14 @@ inline void transpose4(const float* in, int64_t in_row, float* out, int64_t out_
 }
 
 #include "microkernel.inc"
+#include "transpose.inc"
 #include "pack.inc"
 #include "epilogue.inc"
 
 }  // namespace
 
-const GemmKernels kGemmNeon = {kMaxRows, kVectors * V::kWidth, tile_packed, tile_rows,
-                               pack_a,   pack_b,               epilogue,    add};
+const GemmKernels kGemmNeon = {kMaxRows, kVectors * V::kWidth, 1, tile_packed, tile_rows,
+                               pack_a, pack_b, epilogue, add};
 
 }  // namespace ditkit
 #endif

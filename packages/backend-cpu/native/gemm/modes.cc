@@ -14,7 +14,7 @@ int64_t whole_lines(int64_t floats) { return ceil_div(floats, 64) * 64; }
 
 void Product::run_whole(const float* packed) {
   const bool packs_b = packed == nullptr && !reads_b_in_place();
-  const int64_t b_floats = packs_b ? panels_ * args_.k * kernels_.columns : 0;
+  const int64_t b_floats = packs_b ? panels_ * steps_ * kernels_.columns : 0;
   const int64_t rows = std::min(args_.m, plan_.row_block);
   const int64_t floats = whole_lines(b_floats + block_floats(rows, panels_));
   const int64_t tasks = ceil_div(batches_, plan_.batches_per_task);
@@ -28,7 +28,7 @@ void Product::run_whole(const float* packed) {
       const GemmArgs args = at_batch(batch);
       if (packs_b && args.b != in_own) {
         pack_panels(kernels_, args.b, args.b_row, args.b_col, args.n, 0, args.k, 0, panels_, own,
-                    args.k * kernels_.columns);
+                    steps_ * kernels_.columns);
         in_own = args.b;
       }
       const Panels b = packs_b             ? packed_panels(own)
@@ -45,7 +45,7 @@ void Product::run_blocked(const GemmArgs& args, const float* packed) {
   const int64_t floats = whole_lines(block_floats(plan_.row_block, plan_.panel_block));
   float* const scratch = workspace_.get(kPerThread, floats * pool_.threads());
   if (packed == nullptr) {
-    float* const own = workspace_.get(kPackedB, panels_ * args.k * kernels_.columns);
+    float* const own = workspace_.get(kPackedB, panels_ * steps_ * kernels_.columns);
     pack_all(kernels_, args.b, args.b_row, args.b_col, args.k, args.n, own, pool_);
     packed = own;
   }
@@ -63,9 +63,9 @@ void Product::run_blocked(const GemmArgs& args, const float* packed) {
 // The larger operand is b: a is packed for all, and each task packs the columns of b that it alone needs, which then
 // stay in its cache.
 void Product::run_wide(const GemmArgs& args) {
-  const int64_t k_blocks = ceil_div(args.k, plan_.k_block);
-  const auto step_of = [&](int64_t i) { return std::min(args.k, i * plan_.k_block); };
-  float* const packed_a = workspace_.get(kPackedA, args.m * args.k);
+  const int64_t k_blocks = ceil_div(steps_, plan_.k_block);
+  const auto step_of = [&](int64_t i) { return std::min(steps_, i * plan_.k_block); };
+  float* const packed_a = workspace_.get(kPackedA, args.m * steps_);
   const auto place_of = [&](int64_t i, int64_t s) {
     return packed_a + step_of(s) * args.m + row_of_block(i) * (step_of(s + 1) - step_of(s));
   };
@@ -84,7 +84,8 @@ void Product::run_wide(const GemmArgs& args) {
     for (int64_t s = 0; s < k_blocks; ++s) {
       const int64_t first = step_of(s), last = step_of(s + 1);
       const Panels b = {own, (last - first) * kernels_.columns, kernels_.columns};
-      pack_panels(kernels_, args.b, args.b_row, args.b_col, args.n, first, last, begin, end, own, b.panel);
+      pack_panels(kernels_, args.b, args.b_row, args.b_col, args.n, value_of(first), value_of(last), begin, end, own,
+                  b.panel);
       for (int64_t i = 0; i < plan_.row_blocks; ++i) {
         const int64_t rows = row_of_block(i + 1) - row_of_block(i);
         const LeftBlock a = {place_of(i, s), rows, ceil_div(rows, kernels_.rows), 0};
@@ -104,18 +105,18 @@ void Product::run_split(const GemmArgs& args, const float* packed) {
   float* const parts = workspace_.get(kParts, part_floats * plan_.splits);
   pool_.run(plan_.splits, [&](int64_t split, int thread) {
     float* const own = scratch + thread * floats;
-    const int64_t begin = args.k * split / plan_.splits, end = args.k * (split + 1) / plan_.splits;
+    const int64_t begin = steps_ * split / plan_.splits, end = steps_ * (split + 1) / plan_.splits;
     for (int64_t first = begin; first < end; first += plan_.k_block) {
       const int64_t last = std::min(end, first + plan_.k_block), steps = last - first;
       Panels b;
       if (packed != nullptr) {
-        b = {packed + first * kernels_.columns, args.k * kernels_.columns, kernels_.columns};
+        b = {packed + first * kernels_.columns, steps_ * kernels_.columns, kernels_.columns};
       } else if (!packs_b) {
         b = {args.b + first * args.b_row, kernels_.columns, args.b_row};
       } else {
         b = {own + a_floats, steps * kernels_.columns, kernels_.columns};
-        pack_panels(kernels_, args.b, args.b_row, args.b_col, args.n, first, last, 0, panels_, own + a_floats,
-                    b.panel);
+        pack_panels(kernels_, args.b, args.b_row, args.b_col, args.n, value_of(first), value_of(last), 0, panels_,
+                    own + a_floats, b.panel);
       }
       part(args, b, first, steps, parts + split * part_floats, width, first > begin, own);
     }

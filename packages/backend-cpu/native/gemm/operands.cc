@@ -17,17 +17,17 @@ void pack_panels(const GemmKernels& kernels, const float* b, int64_t b_row, int6
 void pack_all(const GemmKernels& kernels, const float* b, int64_t b_row, int64_t b_col, int64_t k, int64_t n,
               float* packed, ThreadPool& pool) {
   const int64_t panels = ceil_div(n, kernels.columns);
-  const int64_t panel = k * kernels.columns;
+  const int64_t panel = ceil_div(k, kernels.values) * kernels.columns;
   if (b_row == 1) {  // a panel reads whole rows of the transposed operand
     pool.run(panels, [&](int64_t j, int) {
       pack_panels(kernels, b, b_row, b_col, n, 0, k, j, j + 1, packed + j * panel, panel);
     });
     return;
   }
-  constexpr int64_t kSteps = 64;  // rows of b that stay in cache while all panels take their part of them
-  pool.run(ceil_div(k, kSteps), [&](int64_t chunk, int) {
-    const int64_t first = chunk * kSteps, last = std::min(k, first + kSteps);
-    pack_panels(kernels, b, b_row, b_col, n, first, last, 0, panels, packed + first * kernels.columns, panel);
+  constexpr int64_t kRows = 64;  // of b that stay in cache while all panels take their part of them
+  pool.run(ceil_div(k, kRows), [&](int64_t chunk, int) {
+    const int64_t first = chunk * kRows, last = std::min(k, first + kRows);
+    pack_panels(kernels, b, b_row, b_col, n, first, last, 0, panels, packed + first / kernels.values * kernels.columns, panel);
   });
 }
 

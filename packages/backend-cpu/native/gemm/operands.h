@@ -28,11 +28,11 @@ struct LeftBlock {
   int height(int64_t t) const { return static_cast<int>(top(t + 1) - top(t)); }
 };
 
-// Packs steps [first, last) of k of panels [begin, end) of b, whose panels then lie out_panel floats apart.
+// Packs values [first, last) of k, whole steps but for the last value, of panels [begin, end) of b, whose panels then lie out_panel floats apart.
 void pack_panels(const GemmKernels& kernels, const float* b, int64_t b_row, int64_t b_col, int64_t n, int64_t first,
                  int64_t last, int64_t begin, int64_t end, float* out, int64_t out_panel);
 
-// Packs all of b: panel j starts at packed + j * k * kernels.columns.
+// Packs all of b: panel j starts at packed + j * steps of k * kernels.columns.
 void pack_all(const GemmKernels& kernels, const float* b, int64_t b_row, int64_t b_col, int64_t k, int64_t n,
               float* packed, ThreadPool& pool);
 

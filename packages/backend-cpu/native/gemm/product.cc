@@ -29,6 +29,7 @@ Product::Product(const GemmArgs& args, const GemmKernels& kernels, ThreadPool& p
   batches_ = 1;
   for (int64_t d = 0; d < args.batch_rank; ++d) batches_ *= args.batch_shape[d];
   panels_ = ceil_div(args.n, kernels_.columns);
+  steps_ = ceil_div(args.k, kernels_.values);
   tile_floats_ = kernels_.rows * kernels_.columns;
   plain_ = args.alpha == 1.0f && (args.beta == 0.0f || args.beta == 1.0f) && args.act == Activation::None &&
            args.pre == nullptr && args.slope == nullptr && args.gate == nullptr && args.residual == nullptr &&
@@ -37,7 +38,7 @@ Product::Product(const GemmArgs& args, const GemmKernels& kernels, ThreadPool& p
 
 void Product::run(const float* packed) {
   if (args_.m == 0 || args_.n == 0 || batches_ == 0) return;
-  plan_ = plan_gemm(batches_, args_.m, args_.n, args_.k, !reads_a_in_place(), kernels_.rows, kernels_.columns);
+  plan_ = plan_gemm(batches_, args_.m, args_.n, steps_, !reads_a_in_place(), kernels_.rows, kernels_.columns);
   if (plan_.mode == GemmMode::Whole) return run_whole(packed);
   for (int64_t batch = 0; batch < batches_; ++batch) {
     const GemmArgs args = at_batch(batch);
@@ -68,7 +69,8 @@ GemmArgs Product::at_batch(int64_t batch) const {
 }
 
 bool Product::reads_b_in_place() const {
-  return args_.b_col == 1 && args_.n % kernels_.columns == 0 && args_.m <= kMaxTilesOnPlainB * kernels_.rows;
+  return kernels_.values == 1 && args_.b_col == 1 && args_.n % kernels_.columns == 0 &&
+         args_.m <= kMaxTilesOnPlainB * kernels_.rows;
 }
 
 int64_t Product::row_of_block(int64_t i) const {
@@ -78,9 +80,10 @@ int64_t Product::row_of_block(int64_t i) const {
 LeftBlock Product::left_block(const GemmArgs& args, int64_t row, int64_t rows, int64_t first, int64_t steps,
                               float* packed) const {
   const int64_t tiles = ceil_div(rows, kernels_.rows);
-  const float* a = args.a + row * args.a_row + first * args.a_col;
+  const int64_t value = value_of(first);
+  const float* a = args.a + row * args.a_row + value * args.a_col;
   if (reads_a_in_place()) return {a, rows, tiles, args.a_row};
-  kernels_.pack_a(a, args.a_row, args.a_col, rows, static_cast<int>(tiles), steps, packed);
+  kernels_.pack_a(a, args.a_row, args.a_col, rows, static_cast<int>(tiles), value_of(first + steps) - value, packed);
   return {packed, rows, tiles, 0};
 }
 
@@ -103,13 +106,13 @@ Ahead Product::rows_ahead(const LeftBlock& a, int64_t t, int64_t steps, int64_t 
 }
 
 int64_t Product::sums_floats(int64_t rows, int64_t panels) const {
-  return (args_.k > plan_.k_block ? ceil_div(rows, kernels_.rows) * panels : 1) * tile_floats_;
+  return (steps_ > plan_.k_block ? ceil_div(rows, kernels_.rows) * panels : 1) * tile_floats_;
 }
 
 // Rows are the outer loop: a tile of a stays in L1, and whole rows of c are written.
 void Product::visit(const GemmArgs& args, const LeftBlock& a, int64_t row, const Panels& b, int64_t begin, int64_t end,
                     int64_t first, int64_t last, float* sums) const {
-  const bool one_visit = args.k <= plan_.k_block;
+  const bool one_visit = steps_ <= plan_.k_block;
   for (int64_t t = 0; t < a.tiles; ++t) {
     for (int64_t j = begin; j < end; ++j) {
       const int64_t top = row + a.top(t), column = j * kernels_.columns;
@@ -123,7 +126,7 @@ void Product::visit(const GemmArgs& args, const LeftBlock& a, int64_t row, const
       const bool accumulate = first > 0 || (in_place && args.beta == 1.0f);
       multiply(a, t, columns, last - first, b.data + (j - begin) * b.panel, b.row, start, out, out_row, accumulate,
                rows_ahead(a, t, last - first, j - begin, end - begin));
-      if (!in_place && last == args.k) kernels_.epilogue(args, out, out_row, top, column, a.height(t), columns);
+      if (!in_place && last == steps_) kernels_.epilogue(args, out, out_row, top, column, a.height(t), columns);
     }
   }
 }
@@ -137,12 +140,12 @@ void Product::block(const GemmArgs& args, const Panels& b, int64_t row, int64_t 
   float* const packed_a = scratch + sums_floats(rows, end - begin);
   int64_t first = 0;
   do {
-    const int64_t last = std::min(args.k, first + plan_.k_block);
+    const int64_t last = std::min(steps_, first + plan_.k_block);
     const LeftBlock a = left_block(args, row, rows, first, last - first, packed_a);
     const Panels here = {b.data + begin * b.panel + first * b.row, b.panel, b.row};
     visit(args, a, row, here, begin, end, first, last, scratch);
     first = last;
-  } while (first < args.k);
+  } while (first < steps_);
 }
 
 }  // namespace ditkit

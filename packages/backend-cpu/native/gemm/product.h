@@ -23,11 +23,13 @@ class Product {
 
   // product.cc
   GemmArgs at_batch(int64_t batch) const;
-  bool reads_a_in_place() const { return args_.a_col == 1; }
+  bool reads_a_in_place() const { return kernels_.values == 1 && args_.a_col == 1; }
   bool reads_b_in_place() const;
+  // First value of k of a step, or k.
+  int64_t value_of(int64_t step) const { return step < steps_ ? step * kernels_.values : args_.k; }
   // First row of block i of plan_.row_blocks, or m.
   int64_t row_of_block(int64_t i) const;
-  Panels packed_panels(const float* packed) const { return {packed, args_.k * kernels_.columns, kernels_.columns}; }
+  Panels packed_panels(const float* packed) const { return {packed, steps_ * kernels_.columns, kernels_.columns}; }
   // Rows [row, row + rows) of a for [first, first + steps) of k, packed into `packed` unless they are read in place.
   LeftBlock left_block(const GemmArgs& args, int64_t row, int64_t rows, int64_t first, int64_t steps,
                        float* packed) const;
@@ -60,6 +62,7 @@ class Product {
   GemmPlan plan_{};
   int64_t batches_;
   int64_t panels_;
+  int64_t steps_;  // of k: what plan_ counts k in
   int64_t tile_floats_;
   bool plain_;  // c is products and sums with a bias, so whole tiles are written in place
 };

@@ -1,4 +1,4 @@
-// Compute::Bf16 on instruction sets without bf16 products: operands are rounded to bf16 first, kept as f32 values, and
+// Compute::Bf16 on instruction sets without bf16 products, and of what is too small for tiles: operands are rounded to bf16 first, kept as f32 values, and
 // multiplied by the f32 kernels. Slower than f32, with the values that hardware gives up to the order of sums.
 #pragma once
 

@@ -1,5 +1,5 @@
 // Measures the FMA peak of this machine and the speed of gemm at the shapes of DiT training, as a share of that peak.
-// Run: gemm_bench [threads [name]]. Peak and product alternate and the share is the median of their ratios, so a clock
+// Run: gemm_bench [threads [name [bf16]]]. Peak and product alternate and the share is the median of their ratios, so a clock
 // that changes does not matter; one thread counts its own processor time, so a busy machine matters little.
 #include <algorithm>
 #include <cstdio>
@@ -69,7 +69,7 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-void measure(const Shape& s, ThreadPool& pool, Isa isa, Workspace& workspace) {
+void measure(const Shape& s, Compute compute, ThreadPool& pool, Isa isa, Workspace& workspace) {
   Workspace operands;  // huge pages, as storages of a device have
   float* const a = operands.get(0, s.m * s.k * s.batches);
   float* const b = operands.get(1, s.k * s.n * s.batches);
@@ -86,8 +86,9 @@ void measure(const Shape& s, ThreadPool& pool, Isa isa, Workspace& workspace) {
   args.c_row = s.n;
   args.a_batch[0] = s.m * s.k, args.b_batch[0] = s.k * s.n, args.c_batch[0] = s.m * s.n;
   if (s.bias) args.bias = bias.data();
-  float* const packed = operands.get(3, packed_b_floats(s.k, s.n, isa));
-  pack_b(b, args.b_row, args.b_col, s.k, s.n, packed, pool, isa);
+  args.compute = compute;
+  float* const packed = operands.get(3, packed_b_floats(s.k, s.n, isa, compute));
+  pack_b(b, args.b_row, args.b_col, s.k, s.n, packed, pool, isa, compute);
   const double flops = 2.0 * s.m * s.n * s.k * s.batches;
   const int repeats = std::max(1, static_cast<int>(1e9 / flops));
   std::vector<double> speeds, shares, packed_shares;
@@ -115,6 +116,7 @@ void measure(const Shape& s, ThreadPool& pool, Isa isa, Workspace& workspace) {
 int main(int argc, char** argv) {
   ThreadPool pool(argc > 1 ? std::atoi(argv[1]) : 2);
   const char* const only = argc > 2 ? argv[2] : "";
+  const Compute compute = argc > 3 && std::strcmp(argv[3], "bf16") == 0 ? Compute::Bf16 : Compute::F32;
   const IsaChoice choice = choose_isa();
   if (!choice.problem.empty()) std::printf("%s\n", choice.problem.c_str());
   std::printf("%s, %d threads: FMA peak %.0f GFLOP/s\n", isa_name(choice.isa), pool.threads(),
@@ -122,7 +124,7 @@ int main(int argc, char** argv) {
   std::printf("%-13s %5s %5s %5s x%-4s %9s %7s %9s\n", "", "m", "n", "k", "batch", "GFLOP/s", "peak", "packed b");
   Workspace workspace;
   for (const Shape& shape : kShapes) {
-    if (std::strstr(shape.what, only) != nullptr) measure(shape, pool, choice.isa, workspace);
+    if (std::strstr(shape.what, only) != nullptr) measure(shape, compute, pool, choice.isa, workspace);
   }
   return 0;
 }

@@ -266,16 +266,17 @@ void check_residual_in_place(Isa isa, ThreadPool& pool, Workspace& workspace) {
   }
 }
 
-// A NaN or infinity in one row of a and one column of b reaches exactly that row and that column.
-void check_nan(Isa isa, ThreadPool& pool, Workspace& workspace) {
-  for (int64_t k : {40, 1500}) {
+// A NaN or infinity in one row of a and one column of b reaches exactly that row and that column, and not what an odd
+// value of k is paired with.
+void check_nan(Isa isa, Compute compute, ThreadPool& pool, Workspace& workspace) {
+  for (int64_t k : {40, 59, 1501}) {
     const int64_t m = 37, n = 45;
     std::vector<float> a(m * k, 0.5f), b(k * n, 0.25f), c(m * n);
-    a[5 * k + 3] = NAN;
-    b[7 * n + 44] = INFINITY;
+    a[5 * k + k - 1] = NAN;
+    b[(k - 1) * n + 44] = INFINITY;
     GemmArgs args;
     args.m = m, args.n = n, args.k = k, args.a = a.data(), args.a_row = k, args.b = b.data(), args.b_row = n;
-    args.c = c.data(), args.c_row = n;
+    args.c = c.data(), args.c_row = n, args.compute = compute;
     gemm(args, pool, isa, workspace);
     for (int64_t i = 0; i < m; ++i) {
       for (int64_t j = 0; j < n; ++j) {
@@ -436,7 +437,8 @@ int main() {
     }
     const int64_t large[][3] = {{130, 200, 900}, {301, 97, 401}, {97, 770, 200}, {49, 49, 2000}, {128, 130, 1500},
                                 {1, 300, 3000}, {300, 1, 3000}, {8, 1000, 200}, {700, 40, 130}, {25, 65, 1200},
-                                {5, 4200, 600}, {587, 147, 59}, {147, 59, 587}};
+                                {5, 4200, 600}, {587, 147, 59}, {147, 59, 587}, {59, 587, 147}, {7, 147, 587},
+                                {147, 7, 1501}, {59, 1, 587}, {59, 147, 1}};
     for (auto& s : large) {
       for (int bits = 0; bits < 8; ++bits) {
         Case x{s[0], s[1], s[2]};
@@ -456,18 +458,20 @@ int main() {
         }
       }
     }
-    Case heads{49, 49, 32};
-    heads.batches = 24, heads.b_transposed = true, heads.alpha = 0.17f;
-    check(heads, isa, pools, workspace, false);
-    Case values{49, 32, 49};
-    values.batches = 24;
-    check(values, isa, pools, workspace, false);
-    values.batches = 0;
-    check(values, isa, pools, workspace, false);
+    for (Compute compute : {Compute::F32, Compute::Bf16}) {
+      Case heads{49, 49, 32};
+      heads.batches = 24, heads.b_transposed = true, heads.alpha = 0.17f, heads.compute = compute;
+      check(heads, isa, pools, workspace, false);
+      Case values{49, 32, 49};
+      values.batches = 24, values.compute = compute;
+      check(values, isa, pools, workspace, false);
+      values.batches = 0;
+      check(values, isa, pools, workspace, false);
+    }
     for (int64_t empty = 0; empty < 2; ++empty) check({empty ? 0 : 3, empty ? 3 : 0, 4}, isa, pools, workspace, false);
     check_activations(isa, two, workspace);
     check_residual_in_place(isa, two, workspace);
-    check_nan(isa, two, workspace);
+    for (Compute compute : {Compute::F32, Compute::Bf16}) check_nan(isa, compute, two, workspace);
     check_bf16_values(isa, two, workspace);
     check_extremes(isa, two, workspace);
     check_accuracy(isa, two, workspace);
