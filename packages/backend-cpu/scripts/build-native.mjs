@@ -1,6 +1,8 @@
 // Builds the native addon with the C++ compiler alone: no cmake, make, Python or node-gyp. Objects are reused while
 // their sources, flags and compiler are unchanged.
-//   node scripts/build-native.mjs            CXX=clang++ chooses the compiler, DITKIT_BUILD_JOBS the parallel jobs
+//   node scripts/build-native.mjs [--target linux-arm64]
+// CXX=clang++ chooses the compiler, DITKIT_BUILD_JOBS the parallel jobs. Another machine's addon is built by the cross compiler of that
+// name (aarch64-linux-gnu-g++ for linux-arm64).
 import { execFile, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -8,12 +10,12 @@ import { createRequire } from 'node:module'
 import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
 const sources = path.join(root, 'native')
-const target = `${process.platform}-${process.arch}`
-const objects = path.join(root, '.cache', 'native', target)
-const addon = path.join(root, 'dist', 'native', `ditkit_cpu-${target}.node`)
+const host = `${process.platform}-${process.arch}`
+const CROSS_COMPILERS = { 'linux-arm64': 'aarch64-linux-gnu-g++', 'linux-x64': 'x86_64-linux-gnu-g++' }
 const headers = path.join(path.dirname(createRequire(import.meta.url).resolve('node-api-headers')), 'include')
 
 // GCC 12 takes the undefined registers inside its own AVX-512 intrinsics for mistakes.
@@ -48,7 +50,7 @@ const ISAS = ['baseline', 'avx2', 'avx512', 'avx512bf16', 'amx', 'neon']
 // Sets that older compilers do not know: where the compiler refuses the flags, their kernels are left out.
 const YOUNG_ISAS = ['avx512bf16', 'amx']
 
-/** The .cc files under `native` that this processor and compiler can build, tests left out. */
+/** The .cc files under `native` that an architecture and its compiler can build, tests left out. */
 function findSources(isas, folder = sources) {
   return readdirSync(folder, { withFileTypes: true }).flatMap(entry => {
     const file = path.join(folder, entry.name)
@@ -59,9 +61,9 @@ function findSources(isas, folder = sources) {
   })
 }
 
-/** The instruction sets of this processor whose flags the compiler takes. */
-function knownIsas(compiler) {
-  const flags = ISA_FLAGS[process.arch]
+/** The instruction sets of an architecture whose flags the compiler takes. */
+function knownIsas(compiler, arch) {
+  const flags = ISA_FLAGS[arch]
   return Object.keys(flags).filter(isa => {
     if (!YOUNG_ISAS.includes(isa)) return true
     const probe = spawnSync(compiler.command, [...flags[isa], '-x', 'c++', '-fsyntax-only', '-'], { input: '' })
@@ -85,7 +87,9 @@ function includes(file, seen = new Set()) {
   return seen
 }
 
-export function findCompiler() {
+/** The compiler for `target`. Throws an Error that says what to install. */
+export function findCompiler(target = host) {
+  if (target !== host) return findCrossCompiler(target)
   const candidates = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++']
   for (const command of candidates) {
     const answer = spawnSync(command, ['--version'], { encoding: 'utf8' })
@@ -96,6 +100,17 @@ export function findCompiler() {
       `Fedora 'dnf install gcc-c++', Alpine 'apk add g++', macOS 'xcode-select --install'; or set CXX`,
   )
 }
+
+function findCrossCompiler(target) {
+  const command = CROSS_COMPILERS[target]
+  if (!command) throw new Error(`no cross compiler is known for ${target} (there are ${Object.keys(CROSS_COMPILERS).join(', ')})`)
+  const answer = spawnSync(command, ['--version'], { encoding: 'utf8' })
+  if (answer.status === 0) return { command, version: answer.stdout.split('\n')[0] }
+  throw new Error(`${command} is not here. Install it: Debian/Ubuntu 'apt install ${command.replace(/^(.*)-g\+\+$/, 'g++-$1')}'`)
+}
+
+/** Where the object files of `target` are. */
+export const objectsOf = target => path.join(root, '.cache', 'native', target)
 
 function hash(...parts) {
   const digest = createHash('sha256')
@@ -122,24 +137,26 @@ async function inParallel(jobs, count) {
 }
 
 /** Compiles what changed and links. Resolves with what was done; throws an Error that says what to install. */
-export async function buildNative({ quiet = false } = {}) {
-  if (process.platform === 'win32') throw new Error('the native addon does not build on Windows yet; use WSL')
-  if (!ISA_FLAGS[process.arch])
-    throw new Error(`no kernels for processor architecture '${process.arch}' (x64 and arm64 have them)`)
+export async function buildNative({ quiet = false, target = host } = {}) {
+  const [platform, arch] = target.split('-')
+  if (platform === 'win32') throw new Error('the native addon does not build on Windows yet; use WSL')
+  if (!ISA_FLAGS[arch]) throw new Error(`no kernels for processor architecture '${arch}' (x64 and arm64 have them)`)
   const started = performance.now()
-  const compiler = findCompiler()
+  const compiler = findCompiler(target)
+  const objects = objectsOf(target)
+  const addon = path.join(root, 'dist', 'native', `ditkit_cpu-${target}.node`)
   mkdirSync(objects, { recursive: true })
   mkdirSync(path.dirname(addon), { recursive: true })
   const contents = new Map()
   const read = file => contents.get(file) ?? contents.set(file, readFileSync(file)).get(file)
-  const isas = knownIsas(compiler)
+  const isas = knownIsas(compiler, arch)
   const young = YOUNG_ISAS.filter(isa => isas.includes(isa)).map(isa => `-DDITKIT_${isa.toUpperCase()}`)
   const units = findSources(isas).map(source => {
     const flags = [
       ...COMMON,
       ...MATH,
       ...young,
-      ...(ISA_FLAGS[process.arch][isaOf(source)] ?? []),
+      ...(ISA_FLAGS[arch][isaOf(source)] ?? []),
       `-I${headers}`,
       `-I${sources}`,
     ]
@@ -166,7 +183,7 @@ export async function buildNative({ quiet = false } = {}) {
     }),
     jobs,
   )
-  const shared = process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared']
+  const shared = platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared']
   const unfinished = `${addon}.${process.pid}`
   await run(compiler.command, [...shared, '-pthread', '-o', unfinished, ...units.map(unit => unit.object)])
   renameSync(unfinished, addon)
@@ -175,16 +192,17 @@ export async function buildNative({ quiet = false } = {}) {
     if (name.endsWith('.o') && !current.has(name)) rmSync(path.join(objects, name))
   }
   writeFileSync(stamp, linkKey)
-  writeFileSync(
-    path.join(path.dirname(addon), 'build.json'),
-    `${JSON.stringify({ compiler: compiler.version, target, napi: 9 }, null, 2)}\n`,
-  )
+  const built = { compiler: compiler.version, target, napi: 9 }
+  // It describes the addon that this machine loads.
+  if (target === host)
+    writeFileSync(path.join(path.dirname(addon), 'build.json'), `${JSON.stringify(built, null, 2)}\n`)
   return { addon, compiled: stale.length, seconds: (performance.now() - started) / 1000 }
 }
 
 if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   try {
-    const { addon, compiled, seconds } = await buildNative()
+    const { values } = parseArgs({ options: { target: { type: 'string', default: host } } })
+    const { addon, compiled, seconds } = await buildNative(values)
     const what = compiled ? `built ${path.relative(root, addon)}` : `${path.relative(root, addon)} is up to date`
     console.log(`backend-cpu: ${what} (${seconds.toFixed(1)} s)`)
   } catch (error) {

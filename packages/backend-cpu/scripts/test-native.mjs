@@ -1,15 +1,27 @@
 // Builds each `native/test/*_test.cc` against the addon's own object files and runs it; these tests need no Node.
-//   node scripts/test-native.mjs [name ...]        CXX=clang++ chooses the compiler
+//   node scripts/test-native.mjs [name ...] [--target linux-arm64] [--run 'qemu-aarch64 -L /usr/aarch64-linux-gnu']
+// CXX=clang++ chooses the compiler; --run is what goes before the program, for another processor; --every 7 takes one in seven of the
+// random cases, for an emulator.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { buildNative, findCompiler } from './build-native.mjs'
+import { parseArgs } from 'node:util'
+import { buildNative, findCompiler, objectsOf } from './build-native.mjs'
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
 const tests = path.join(root, 'native', 'test')
-const objects = path.join(root, '.cache', 'native', `${process.platform}-${process.arch}`)
+const { values, positionals: wanted } = parseArgs({
+  allowPositionals: true,
+  options: {
+    target: { type: 'string', default: `${process.platform}-${process.arch}` },
+    run: { type: 'string', default: '' },
+    every: { type: 'string', default: '1' },
+  },
+})
+const objects = objectsOf(values.target)
+const before = values.run.split(' ').filter(Boolean)
 
 /** Runs a program; on failure prints what it wrote. Returns whether it ended well. */
 function succeeds(command, args) {
@@ -20,12 +32,11 @@ function succeeds(command, args) {
   return false
 }
 
-await buildNative({ quiet: true })
-const compiler = findCompiler().command
+await buildNative({ quiet: true, target: values.target })
+const compiler = findCompiler(values.target).command
 const programs = mkdtempSync(path.join(tmpdir(), 'ditkit-native-test-'))
 // The addon's entry needs symbols that only Node has; everything else links by itself.
 const linked = readdirSync(objects).filter(name => name.endsWith('.o') && !name.startsWith('addon__'))
-const wanted = process.argv.slice(2)
 const names = readdirSync(tests)
   .filter(name => name.endsWith('_test.cc'))
   .map(name => name.slice(0, -'_test.cc'.length))
@@ -35,7 +46,8 @@ const failed = names.filter(name => {
   const program = path.join(programs, name)
   const flags = ['-std=c++17', '-O2', '-pthread', `-I${path.join(root, 'native')}`, '-o', program]
   const sources = [path.join(tests, `${name}_test.cc`), ...linked.map(object => path.join(objects, object))]
-  return !(succeeds(compiler, [...flags, ...sources]) && succeeds(program, []))
+  const [first, ...rest] = [...before, program, values.every]
+  return !(succeeds(compiler, [...flags, ...sources]) && succeeds(first, rest))
 })
 rmSync(programs, { recursive: true })
 if (failed.length || names.length === 0) {
