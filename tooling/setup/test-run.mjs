@@ -1,6 +1,7 @@
 // All that `npm test` runs: one check after another, each to its end, with the failures listed last.
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { checkArm64Kernels, checkX64Baseline, noArm64, noX64Emulator, prepareArm64Node } from './emulated.mjs'
 import { inRepository, makeReady, root } from './ready.mjs'
 import { duration, printFailure, runQuietly, runVisibly, step } from './step.mjs'
 
@@ -46,6 +47,7 @@ export async function main(patterns) {
     await nativeTests(check)
     console.log('\nTests')
     add(total, await vitest(patterns))
+    if (patterns.length === 0) await otherProcessors(total, check)
   }
 
   for (const { name, reason } of total.skipped) console.log(`skipped: ${name} [${reason ?? 'no reason given'}]`)
@@ -74,13 +76,38 @@ async function nativeTests(check) {
   if (existsSync(join(root, script))) await check('Native kernels (C++)', () => node(script))
 }
 
-/** @param {string[]} patterns @returns {Promise<Summary>} */
-async function vitest(patterns) {
+/**
+ * @param {Summary} total
+ * @param {(title: string, work: () => Promise<string | void>) => Promise<void>} check
+ */
+async function otherProcessors(total, check) {
+  console.log('\nOther processors (emulated)')
+  const [x64, arm64] = [noX64Emulator(), noArm64()]
+  if (x64) total.skipped.push({ name: 'Native kernels on x64 without AVX', reason: x64 })
+  else await check('Native kernels on x64 without AVX', checkX64Baseline)
+  if (arm64) total.skipped.push({ name: 'ARM64: native kernels and conformance', reason: arm64 })
+  else {
+    const failed = total.failed.length
+    await check('Native kernels on ARM64', checkArm64Kernels)
+    let node = ''
+    await check('Node.js for ARM64', async () => {
+      node = await prepareArm64Node()
+    })
+    if (total.failed.length > failed) return
+    const config = ['--config', 'tooling/presets/emulated.config.mjs', '--root', root]
+    const summary = await vitest(config, { DITKIT_TEST_NODE: node, DITKIT_TEST_DEVICES: 'cpu' })
+    console.log(`  Conformance on ARM64: ${summary.passed} passed, ${summary.failed.length} failed`)
+    add(total, { ...summary, failed: summary.failed.map(name => `ARM64: ${name}`) })
+  }
+}
+
+/** @param {string[]} patterns @param {Record<string, string>} environment @returns {Promise<Summary>} */
+async function vitest(patterns, environment = {}) {
   const file = join(root, '.cache', 'test', `vitest-${process.pid}.json`)
   mkdirSync(join(root, '.cache', 'test'), { recursive: true })
   const reporters = ['--reporter=dot', '--reporter=./tooling/presets/summary-reporter.mjs']
   const options = inRepository()
-  options.env.DITKIT_TEST_SUMMARY = file
+  Object.assign(options.env, environment, { DITKIT_TEST_SUMMARY: file })
   const code = await runVisibly(
     process.execPath,
     ['node_modules/vitest/vitest.mjs', 'run', ...reporters, ...patterns],

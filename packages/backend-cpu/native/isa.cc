@@ -41,22 +41,26 @@ bool may_use_tiles(uint64_t saved) {
 Isa detect_once() {
   uint32_t eax, ebx, ecx, edx;
   if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return Isa::Baseline;
-  const bool fma = ecx & (1u << 12), osxsave = ecx & (1u << 27), avx = ecx & (1u << 28);
-  if (!osxsave || !avx || !fma) return Isa::Baseline;
+  const bool fma = ecx & (1u << 12), osxsave = ecx & (1u << 27), avx = ecx & (1u << 28), f16c = ecx & (1u << 29);
+  if (!osxsave || !avx || !fma || !f16c) return Isa::Baseline;
   const uint64_t saved = saved_register_state();
   constexpr uint64_t kYmm = 0x6;      // SSE and AVX state
   constexpr uint64_t kZmm = 0xe0;     // mask registers and both parts of the 512-bit state
   if ((saved & kYmm) != kYmm) return Isa::Baseline;
   if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return Isa::Baseline;
-  if (!(ebx & (1u << 5))) return Isa::Baseline;
+  constexpr uint32_t kAvx2 = (1u << 3) | (1u << 5) | (1u << 8);  // BMI1, AVX2, BMI2: all that its kernels are compiled for
+  if ((ebx & kAvx2) != kAvx2) return Isa::Baseline;
+  const uint32_t features = ebx;
+  [[maybe_unused]] const uint32_t more = edx;
+  if (!__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) || !(ecx & (1u << 5))) return Isa::Baseline;  // LZCNT
   constexpr uint32_t kAvx512 = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31);  // F, DQ, BW, VL
-  const bool avx512 = (ebx & kAvx512) == kAvx512 && (saved & kZmm) == kZmm;
+  const bool avx512 = (features & kAvx512) == kAvx512 && (saved & kZmm) == kZmm;
   if (!avx512) return Isa::Avx2;
   constexpr uint32_t kTileBf16 = (1u << 22) | (1u << 24);  // AMX-BF16, AMX-TILE
   constexpr uint32_t kFp16 = 1u << 23;                     // AVX512_FP16, on all cores that have tiles
-  [[maybe_unused]] const bool tiles = (edx & kTileBf16) == kTileBf16;
+  [[maybe_unused]] const bool tiles = (more & kTileBf16) == kTileBf16;
   // Such cores take four times as long for vdpbf16ps as for an FMA: where tiles may not be used, bf16 is better emulated.
-  [[maybe_unused]] const bool slow_pairs = edx & (kTileBf16 | kFp16);
+  [[maybe_unused]] const bool slow_pairs = more & (kTileBf16 | kFp16);
 #if defined(DITKIT_AVX512BF16)
   if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || !(eax & (1u << 5))) return Isa::Avx512;
 #if defined(DITKIT_AMX)

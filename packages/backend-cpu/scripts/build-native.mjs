@@ -103,10 +103,13 @@ export function findCompiler(target = host) {
 
 function findCrossCompiler(target) {
   const command = CROSS_COMPILERS[target]
-  if (!command) throw new Error(`no cross compiler is known for ${target} (there are ${Object.keys(CROSS_COMPILERS).join(', ')})`)
+  if (!command)
+    throw new Error(`no cross compiler is known for ${target} (there are ${Object.keys(CROSS_COMPILERS).join(', ')})`)
   const answer = spawnSync(command, ['--version'], { encoding: 'utf8' })
   if (answer.status === 0) return { command, version: answer.stdout.split('\n')[0] }
-  throw new Error(`${command} is not here. Install it: Debian/Ubuntu 'apt install ${command.replace(/^(.*)-g\+\+$/, 'g++-$1')}'`)
+  throw new Error(
+    `${command} is not here. Install it: Debian/Ubuntu 'apt install ${command.replace(/^(.*)-g\+\+$/, 'g++-$1')}'`,
+  )
 }
 
 /** Where the object files of `target` are. */
