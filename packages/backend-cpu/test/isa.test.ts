@@ -45,12 +45,12 @@ test('kernels of an instruction set share no function with code that runs everyw
   const reason = isX64Linux ? !existsSync(objects) && 'its object files are gone' : 'it is about x64 on Linux'
   if (reason) return context.skip(reason)
   // Of two equal inline functions the linker keeps one: it might keep the one compiled for AVX-512.
-  const kernels = readdirSync(objects).filter(name => /kernels\.(avx2|avx512|avx512bf16|amx)\.cc\..*\.o$/.test(name))
+  const kernels = readdirSync(objects).filter(name => /\.(avx2|avx512|avx512bf16|amx)\.cc\..*\.o$/.test(name))
   expect(kernels.length).toBeGreaterThan(0)
   for (const name of kernels) {
     const symbols = execFileSync('nm', ['--defined-only', path.join(objects, name)], { encoding: 'utf8' })
     expect(
-      symbols.split('\n').filter(line => / [WVu] /.test(line)),
+      symbols.split('\n').filter(line => / W /.test(line)),
       name,
     ).toEqual([])
   }
