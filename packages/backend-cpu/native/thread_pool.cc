@@ -11,8 +11,9 @@ namespace ditkit {
 
 namespace {
 
-// Some tens of microseconds: longer than the gap between two ops of a training step, shorter than a scheduler slice.
-constexpr int kSpins = 500;
+// About 200 microseconds: longer than what one thread does alone between two ops of a small model's step, so that
+// workers are not put to sleep within a step. Waking one costs more than the wait, and it may be woken on the caller's core.
+constexpr int kSpins = 5000;
 
 }  // namespace
 
