@@ -4,7 +4,7 @@ import { type Device, noGrad, normal, type RngKey, slice, type Tensor } from '@d
 import type { DiT } from '@ditkit/dit-model'
 import type { Config } from './config/schema'
 import type { ImageFormat } from './model/build'
-import { makeObjective } from './objective/objective'
+import { makeObjective, type Predict } from './objective/objective'
 import type { Images } from './report/grid'
 import type { Progress } from './report/progress'
 import { type Interrupt, Interrupted } from './run/interrupt'
@@ -45,10 +45,11 @@ export async function drawImages(options: DrawOptions): Promise<Images> {
       const onStep =
         watched > 0 && options.onFrame ? (state: Tensor) => frameOf(state, watched).then(options.onFrame) : undefined
       await onStep?.(part)
-      const drawn = await objective.draw(model, {
+      const wanted = labels?.subarray(start, end)
+      const predict: Predict = (x, t) =>
+        wanted ? model.forwardWithGuidance(x, t, wanted, guidance) : model.forward(x, t)
+      const drawn = await objective.draw(predict, {
         noise: part,
-        labels: labels?.subarray(start, end),
-        guidance,
         key: stepKey.foldIn(start),
         ...(onStep && { onStep }),
       })

@@ -4,25 +4,22 @@ import { backward, rngKey, scope } from '@ditkit/core'
 import { duration } from './report/progress'
 import type { Session } from './training/session'
 
-/** Times a step on one image, and prints what the whole run would take. Changes no weight. */
+/** Times a step on one sample, and prints what the whole run would take. Changes no weight. */
 export async function printReferenceEstimate(session: Session): Promise<void> {
   // The first step is slow: the functions it runs are being compiled.
-  await secondsOfOneImage(session)
+  await secondsOfOneSample(session)
   const { batch, steps } = session.config.train
-  const seconds = (await secondsOfOneImage(session)) * batch * steps
+  const seconds = (await secondsOfOneSample(session)) * batch * steps
   console.log(
     `The reference device is for checking; these ${steps} steps take it about ${duration(seconds)}. device=cpu is fast.`,
   )
 }
 
-async function secondsOfOneImage({ dataset, device, model, objective, optimizer }: Session): Promise<number> {
+async function secondsOfOneSample(session: Session): Promise<number> {
   const start = performance.now()
-  const labels = dataset.classes.length > 0 ? Int32Array.of(0) : undefined
-  scope(() => {
-    const image = device.zeros([1, dataset.channels, dataset.size, dataset.size])
-    backward(objective.loss(model, image, labels, rngKey(0)))
-  })
-  optimizer.zeroGrad()
-  await device.sync()
+  const batch = session.task.train.read([0])
+  scope(() => backward(batch.loss(session, rngKey(0))))
+  session.optimizer.zeroGrad()
+  await session.device.sync()
   return (performance.now() - start) / 1000
 }

@@ -9,8 +9,6 @@ import { backward, mul, scope } from '@ditkit/core'
 import { explainNonFinite } from './check/explain-non-finite'
 import { loadConfig, writeConfig } from './config/load'
 import { type Config, withoutMachine } from './config/schema'
-import type { Dataset } from './data/dataset'
-import { loadDataset } from './data/load'
 import { openDevice } from './device'
 import { UserError } from './errors'
 import { printReferenceEstimate } from './reference-estimate'
@@ -27,6 +25,7 @@ import { checkSameConfig, RunFolder, type RunMode } from './run/folder'
 import { type Interrupt, Interrupted, watchInterrupt } from './run/interrupt'
 import { MetricsFile } from './run/metrics'
 import { writeOutputs, writeSummary } from './run/outputs'
+import { openTask } from './task/open'
 import { openSession, type Session } from './training/session'
 import { NonFiniteStep, StepLog, type StepReads } from './training/step-log'
 import { validationLoss } from './training/validation'
@@ -49,13 +48,13 @@ export async function train(request: TrainRequest): Promise<boolean> {
   run.tidy()
   const found = request.mode === 'resume' ? findCheckpoint(run.checkpoints) : undefined
   if (found) checkSameConfig(found.info.card.config, config)
-  const dataset = await loadDataset(config.data, line => console.warn(line))
-  const fingerprint = dataset.train.fingerprint()
+  const task = await openTask(config, line => console.warn(line))
+  const fingerprint = task.fingerprint()
   const device = await openDevice(config)
-  const session = await openSession(device, config, dataset)
+  const session = await openSession(device, config, task)
   if (found) await restore(session, found, fingerprint)
   const describe = (step: number): CheckpointInfo => ({
-    card: { run: run.name, step, config: withoutMachine(config), format: formatOf(dataset) },
+    card: { run: run.name, step, config: withoutMachine(config), format: task.format },
     epoch: session.batches.epochOf(step),
     dataset: fingerprint,
     device: { name: device.name, description: device.description },
@@ -118,15 +117,13 @@ async function trainSteps(
 
 /** One optimizer step (counted from 0), enqueued. */
 export function trainStep(session: Session, step: number): StepReads {
-  const { config, dataset, device, model, objective, optimizer, batches } = session
+  const { config, task, optimizer, batches } = session
   const { accumulate, validate_every } = config.train
-  const shape = [batches.microSize, dataset.channels, dataset.size, dataset.size]
-  const conditional = dataset.classes.length > 0
   const learningRate = session.learningRate(step)
   const losses = scope(() => {
     const reads: Promise<number>[] = []
-    for (const { images, labels, key } of batches.ofStep(step)) {
-      const loss = objective.loss(model, device.tensor(images, shape), conditional ? labels : undefined, key)
+    for (const { batch, key } of batches.ofStep(step)) {
+      const loss = batch.loss(session, key)
       backward(accumulate === 1 ? loss : mul(loss, 1 / accumulate))
       reads.push(loss.item())
     }
@@ -134,7 +131,7 @@ export function trainStep(session: Session, step: number): StepReads {
     optimizer.zeroGrad()
     return reads
   })
-  const validates = validate_every > 0 && dataset.validation.count > 0 && (step + 1) % validate_every === 0
+  const validates = validate_every > 0 && task.validation.count > 0 && (step + 1) % validate_every === 0
   return {
     step,
     epoch: batches.epochOf(step),
@@ -142,7 +139,7 @@ export function trainStep(session: Session, step: number): StepReads {
     losses,
     report: optimizer.lastStep(),
     validation: validates
-      ? validationLoss(device, model, objective, dataset, session.keys.validation, batches.microSize)
+      ? validationLoss(session, task.validation, session.keys.validation, batches.microSize)
       : undefined,
   }
 }
@@ -150,7 +147,7 @@ export function trainStep(session: Session, step: number): StepReads {
 async function restore(session: Session, found: FoundCheckpoint, fingerprint: string): Promise<void> {
   if (found.info.dataset !== fingerprint) {
     throw new UserError(
-      `the training images are not those of checkpoint ${found.path}: restore them, or start again with --overwrite`,
+      `the training data are not those of checkpoint ${found.path}: restore them, or start again with --overwrite`,
     )
   }
   await found.load(session)
@@ -173,13 +170,10 @@ async function beginFolder(run: RunFolder, config: Config): Promise<void> {
   }
 }
 
-function announce(run: RunFolder, { dataset, device, model }: Session, found: FoundCheckpoint | undefined): void {
+function announce(run: RunFolder, { task, device, model }: Session, found: FoundCheckpoint | undefined): void {
   const weights = model.parameters().reduce((sum, tensor) => sum + tensor.size, 0)
-  const classes = dataset.classes.length > 0 ? `${dataset.classes.length} classes` : 'no classes'
   console.log(`${device.description}`)
-  console.log(
-    `${dataset.train.count} training and ${dataset.validation.count} validation images, ${classes}; ${weights} weights`,
-  )
+  console.log(`${task.description}; ${weights} weights`)
   if (found) console.log(`Resuming ${run.name} from step ${found.info.card.step} (${found.path})`)
 }
 
@@ -190,8 +184,4 @@ async function nonFiniteError(session: Session, run: RunFolder, failure: NonFini
     `training stopped: ${failure.message}. Replaying that batch: ${where}. ` +
       `${checkpoint ? `The last good checkpoint is ${checkpoint}` : 'There is no checkpoint before it'}; a smaller train.learning_rate or train.clip often helps.`,
   )
-}
-
-function formatOf({ channels, size, classes }: Dataset) {
-  return { channels, size, classes }
 }

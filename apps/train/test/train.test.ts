@@ -8,10 +8,10 @@ import { openPt, readSafetensors, writePt, writeSafetensors } from '@ditkit/chec
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { loadConfig } from '../src/config/load'
-import { loadDataset } from '../src/data/load'
 import { openDevice } from '../src/device'
 import { readMetrics } from '../src/run/metrics'
 import { sample } from '../src/sample'
+import { openTask } from '../src/task/open'
 import { type TrainRequest, train, trainStep } from '../src/train'
 import { openSession } from '../src/training/session'
 import { TINY } from './tiny-run'
@@ -329,15 +329,15 @@ describe('a folder of coloured images with classes', () => {
         .png()
         .toFile(join(photos, 'sea', `${i}.png`))
     }
-    await expect(start(out, 'resume')).rejects.toThrow(/the training images are not those of checkpoint .*step-000004/)
+    await expect(start(out, 'resume')).rejects.toThrow(/the training data are not those of checkpoint .*step-000004/)
   })
 })
 
 it('training leaves nothing behind: tensors and bytes after many steps are those after few', async () => {
   const { config } = loadConfig('blobs', TINY)
-  const dataset = await loadDataset(config.data, () => {})
+  const task = await openTask(config, () => {})
   const device = await openDevice(config)
-  const session = await openSession(device, config, dataset)
+  const session = await openSession(device, config, task)
   const memoryAfter = async (from: number, to: number) => {
     for (let step = from; step < to; step++) {
       const { losses, report, validation } = trainStep(session, step)

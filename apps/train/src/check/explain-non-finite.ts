@@ -1,21 +1,19 @@
 // Replays a step whose loss or gradient was not finite, in a checking mode, and names where it began.
 
-import { backward, type Device, openDevice, scope } from '@ditkit/core'
-import type { DiT } from '@ditkit/dit-model'
-import { buildModel } from '../model/build'
+import { backward, openDevice, scope } from '@ditkit/core'
+import type { Module } from '@ditkit/nn'
 import type { Session } from '../training/session'
 import { FiniteChecks } from './finite-backend'
 
 /**
- * One clause on the first non-finite tensor of a step (counted from 0): an image, a weight, or the result of an op, with
+ * One clause on the first non-finite tensor of a step (counted from 0): a sample, a weight, or the result of an op, with
  * the module it ran in. The optimizer skipped the step, so the weights are those it met, or one or two steps newer.
  */
 export async function explainNonFinite(session: Session, step: number): Promise<string> {
-  const { dataset, batches } = session
-  for (const { images } of batches.ofStep(step)) {
-    const at = images.findIndex(value => !Number.isFinite(value))
-    if (at >= 0)
-      return `image ${Math.floor(at / (dataset.channels * dataset.size ** 2))} of the batch holds ${images[at]}`
+  const { batches, objective } = session
+  for (const { batch } of batches.ofStep(step)) {
+    const found = batch.nonFinite()
+    if (found) return found
   }
   const weights = await session.model.stateDict()
   for (const [name, { data }] of Object.entries(weights)) {
@@ -24,11 +22,12 @@ export async function explainNonFinite(session: Session, step: number): Promise<
   }
   const checks = new FiniteChecks(session.device.backend)
   const device = await openDevice(checks.backend)
-  const model = buildModel(device, session.keys.init, session.config, dataset)
+  const model = session.task.buildModel(device, session.keys.init, session.config)
   await model.loadStateDict(weights)
   checks.where = trackModules(model)
   checks.recording = true
-  replay({ ...session, device, model }, step)
+  for (const { batch, key } of batches.ofStep(step))
+    scope(() => backward(batch.loss({ device, model, objective }, key)))
   checks.recording = false
   const found = await checks.first()
   model.dispose()
@@ -37,20 +36,8 @@ export async function explainNonFinite(session: Session, step: number): Promise<
     : 'every tensor is finite, so the gradient norm itself overflows'
 }
 
-function replay(
-  { batches, dataset, device, model, objective }: Session & { device: Device; model: DiT },
-  step: number,
-): void {
-  for (const { images, labels, key } of batches.ofStep(step)) {
-    scope(() => {
-      const batch = device.tensor(images, [batches.microSize, dataset.channels, dataset.size, dataset.size])
-      backward(objective.loss(model, batch, dataset.classes.length > 0 ? labels : undefined, key))
-    })
-  }
-}
-
 /** Wraps every module's forward, so that the returned function can say which module runs. */
-function trackModules(model: DiT): () => string {
+function trackModules(model: Module): () => string {
   const running: string[] = []
   let forwardDone = false
   for (const [name, module] of model.namedModules()) {

@@ -4,13 +4,13 @@ import { checkConfig } from '../config/load'
 import type { Config } from '../config/schema'
 import { messageOf, UserError } from '../errors'
 import { packageVersion } from '../package-files'
-import type { ImageFormat } from './build'
+import type { Format } from '../task/task'
 
 export interface ModelCard {
   readonly run: string
   readonly step: number
   readonly config: Config
-  readonly format: ImageFormat
+  readonly format: Format
 }
 
 /** The meaning of the model's input t and of its output, in words, for whoever reads the file elsewhere. */

@@ -3,8 +3,8 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { openPt, openSafetensors } from '@ditkit/checkpoint/node'
-import { type DiT, pickDiTWeights } from '@ditkit/dit-model'
-import { matchesName, type StateSource } from '@ditkit/nn'
+import { pickDiTWeights } from '@ditkit/dit-model'
+import { type Module, matchesName, type StateSource } from '@ditkit/nn'
 import { messageOf, UserError } from '../errors'
 import type { ModelCard } from './card'
 import { readCard } from './card'
@@ -36,7 +36,7 @@ export async function openWeights(path: string): Promise<OpenWeights> {
 }
 
 /** Loads all weights, or all but those whose names fit `skip`; errors name the file and what does not fit. */
-export async function loadWeights(model: DiT, weights: OpenWeights, skip: readonly string[] = []): Promise<void> {
+export async function loadWeights(model: Module, weights: OpenWeights, skip: readonly string[] = []): Promise<void> {
   const entries = weights.tensors instanceof Map ? [...weights.tensors] : Object.entries(weights.tensors)
   const skipped = (name: string) => skip.some(pattern => matchesName(pattern, name))
   const wanted = new Map(entries.filter(([name]) => !skipped(name)))

@@ -11,17 +11,14 @@ export function diffusionObjective(config: Config['diffusion']): Objective {
   const drawn = config.sample_steps === undefined ? schedule : respace(schedule, config.sample_steps)
   const draw = config.sampler === 'ddim' ? ddimSample : ddpmSample
   return {
-    loss(model, images, labels, key) {
-      const [noiseKey, timeKey, labelKey] = key.split(3)
-      const noise = normal(images.device, images.shape, noiseKey)
-      const t = randomInt(timeKey, images.shape[0], schedule.steps)
-      const predict = (xt: typeof images, steps: number[]) => model.forward(xt, steps, labels, { key: labelKey })
-      return diffusionLoss(predict, images, { schedule, t, noise, target })
+    loss(predict, data, key) {
+      const [noiseKey, timeKey, modelKey] = key.split(3)
+      const noise = normal(data.device, data.shape, noiseKey)
+      const t = randomInt(timeKey, data.shape[0], schedule.steps)
+      return diffusionLoss((xt, steps) => predict(xt, steps, modelKey), data, { schedule, t, noise, target })
     },
-    draw(model, { noise, labels, guidance, key, onStep }) {
-      const predict = (x: typeof noise, steps: number[]) =>
-        labels ? model.forwardWithGuidance(x, steps, labels, guidance) : model.forward(x, steps)
-      return draw(noise.device, predict, noise.shape, {
+    draw(predict, { noise, key, onStep }) {
+      return draw(noise.device, (x, steps) => predict(x, steps), noise.shape, {
         schedule: drawn,
         key,
         target,

@@ -1,32 +1,33 @@
 // What a model is trained to do and how it then draws: flow matching, or denoising diffusion.
 
 import type { RngKey, Tensor } from '@ditkit/core'
-import type { DiT } from '@ditkit/dit-model'
 import type { Config } from '../config/schema'
 import { diffusionObjective } from './diffusion'
 import { flowObjective } from './flow'
 
+/**
+ * A model's output for x [n, …] at t: one time for all or n of them, as its timestep embedding takes them. In training the
+ * key draws its dropouts.
+ */
+export type Predict = (x: Tensor, t: number | number[], key?: RngKey) => Tensor
+
 export interface DrawRequest {
-  /** Standard normal, [n, C, H, W]. */
+  /** Standard normal, [n, …]. */
   readonly noise: Tensor
-  /** n classes; undefined for an unconditional model. */
-  readonly labels: Int32Array | undefined
-  /** 1 is none. */
-  readonly guidance: number
   /** For samplers that draw noise as they go. */
   readonly key: RngKey
-  /** Sees the state after each step, [n, C, H, W]; borrowed. */
+  /** Sees the state after each step, [n, …]; borrowed. */
   readonly onStep?: (state: Tensor) => void | Promise<void>
 }
 
 export interface Objective {
   /**
-   * The mean loss of a batch, a scalar on the tape. Noise, time and label dropout are functions of the key alone.
-   * images [n, C, H, W] in [−1, 1].
+   * The mean loss of a batch [n, …], a scalar on the tape. Noise, time and the key that the model gets are functions of the
+   * key alone.
    */
-  loss(model: DiT, images: Tensor, labels: Int32Array | undefined, key: RngKey): Tensor
-  /** Draws images [n, C, H, W]; the caller owns them. The model is in eval mode. */
-  draw(model: DiT, request: DrawRequest): Promise<Tensor>
+  loss(predict: Predict, data: Tensor, key: RngKey): Tensor
+  /** Draws samples [n, …] from as many of noise; the caller owns them. */
+  draw(predict: Predict, request: DrawRequest): Promise<Tensor>
 }
 
 export function makeObjective(config: Config): Objective {

@@ -8,8 +8,9 @@ import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { writeMnist } from '../../test/idx-files'
 import { TINY } from '../../test/tiny-run'
 import { loadConfig } from '../config/load'
-import { loadDataset } from '../data/load'
 import { openDevice } from '../device'
+import { openTask } from '../task/open'
+import type { Task } from '../task/task'
 import { train, trainStep } from '../train'
 import { openSession } from '../training/session'
 import { totalOperations } from './figures'
@@ -43,7 +44,7 @@ async function predicted(recipe: string, overrides: readonly string[]) {
 async function measured(recipe: string, overrides: readonly string[]) {
   const { config } = loadConfig(recipe, [...overrides, 'train.validate_every=0'])
   const device = await openDevice(config)
-  const session = await openSession(device, config, await loadDataset(config.data, () => {}))
+  const session = await openSession(device, config, await openTask(config, () => {}))
   for (let step = 0; step < 2; step++) await trainStep(session, step).report
   const { peakBytes } = device.memory()
   const weights = await session.model.stateDict()
@@ -141,15 +142,11 @@ it('a data set is stood in for by its shape', async () => {
     ['data.kind=mnist', `data.folder=${folder}`, 'data.validation=2'],
     ['data.kind=images', `data.folder=${join(folder, 'photos')}`, 'data.size=8', 'data.validation=0.2'],
   ]) {
-    const { data } = loadConfig('digits', overrides).config
-    const { dataset } = standInFor(data)
-    const real = await loadDataset(data, () => {})
-    const shapeOf = ({ channels, size, classes, train, validation }: typeof real) => [
-      { channels, size, classes },
-      train.count,
-      validation.count,
-    ]
-    expect(shapeOf(dataset)).toEqual(shapeOf(real))
+    const { config } = loadConfig('digits', overrides)
+    const { task } = standInFor(config.data)
+    const real = await openTask(config, () => {})
+    const shapeOf = ({ format, train, validation }: Task) => [format, train.count, validation.count]
+    expect(shapeOf(task)).toEqual(shapeOf(real))
   }
 })
 

@@ -3,7 +3,6 @@
 
 import { cpuDryRun, type MemoryLedger } from '@ditkit/backend-cpu'
 import type { Config } from '../config/schema'
-import { drawImages, evenLabels } from '../draw'
 import { trainStep } from '../train'
 import { openSession, type Session } from '../training/session'
 import { validationLoss } from '../training/validation'
@@ -33,7 +32,7 @@ export interface ProcessMemory {
   readonly leastTensors: number
   /** Weights and optimizer state on the host while a checkpoint is written. */
   readonly checkpoint: number
-  /** The images of the data set. */
+  /** The samples of the data set. */
   readonly dataset: number
   /** Node.js with the program, and the kernels' scratch memory. */
   readonly program: number
@@ -44,25 +43,25 @@ const PROGRAM_BYTES = 180e6
 const STEP = ['data', 'forward', 'backward', 'optimizer']
 
 /** Computes nothing and reads no weights. Throws a UserError for a configuration that cannot be trained. */
-export async function predict(config: Config, { dataset, bytes }: StandIn): Promise<Prediction> {
+export async function predict(config: Config, { task, bytes }: StandIn): Promise<Prediction> {
   const { device, ledger, work } = await cpuDryRun()
   const { init_from: _, ...settings } = config
-  const session = await openSession(device, { ...settings, train: { ...config.train, validate_every: 0 } }, dataset, {
+  const session = await openSession(device, { ...settings, train: { ...config.train, validate_every: 0 } }, task, {
     draw: false,
   })
   for (const tensor of session.model.stateTensors().values()) ledger.assign(tensor.storage.handle, 'weights')
   const forwardEnds = stepInPhases(session, ledger)
   const components = componentsOf(ledger, STEP, forwardEnds)
   ledger.phase = 'validation'
-  const { model, objective, batches, keys } = session
-  if (config.train.validate_every > 0 && dataset.validation.count > 0)
-    await validationLoss(device, model, objective, dataset, keys.validation, batches.microSize)
+  const { batches, keys } = session
+  if (config.train.validate_every > 0 && task.validation.count > 0)
+    await validationLoss(session, task.validation, keys.validation, batches.microSize)
   ledger.phase = 'drawing'
   await drawBriefly(session)
   const peakOf = (phases: readonly string[]) => Math.max(...phases.map(phase => ledger.peaks.get(phase)?.bytes ?? 0))
   const states = components.weights + components['optimizer state'] + components['averaged weights']
   return {
-    parameters: model.parameters().reduce((sum, tensor) => sum + tensor.size, 0),
+    parameters: session.model.parameters().reduce((sum, tensor) => sum + tensor.size, 0),
     peak: ledger.peakBytes,
     peaks: { step: peakOf(STEP), validation: peakOf(['validation']), drawing: peakOf(['drawing']) },
     components,
@@ -114,14 +113,12 @@ function stepInPhases(session: Session, ledger: MemoryLedger): number[] {
 }
 
 /** What the end of a run draws, in as few steps as a sampler takes: the others need no more memory. */
-async function drawBriefly({ config, dataset, device, ema, keys, model }: Session): Promise<void> {
-  const { count, guidance } = config.sample
+async function drawBriefly(session: Session): Promise<void> {
+  const { config, task, ema, keys } = session
   const brief = {
     ...config,
     flow: { ...config.flow, sample_steps: 1 },
     diffusion: { ...config.diffusion, sample_steps: Math.min(2, config.diffusion.steps) },
   }
-  const labels = evenLabels(dataset.classes.length, count)
-  const request = { device, model, config: brief, format: dataset, key: keys.draw, labels, count, guidance }
-  await ema.whileApplied(() => drawImages(request))
+  await ema.whileApplied(() => task.draw(session, brief, keys.draw, {}))
 }

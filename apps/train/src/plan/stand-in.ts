@@ -1,14 +1,16 @@
-// A data set of the shape a configuration's has, without its images: enough to run a step that computes nothing.
+// A task with data of the shape a configuration's has, without its images: enough to run a step that computes nothing.
 
 import type { DataConfig } from '../config/schema'
-import { type Dataset, ImageSplit } from '../data/dataset'
+import { ImageSplit } from '../data/dataset'
 import { surveyImages } from '../data/images'
 import { readMnist } from '../data/mnist'
 import { classNames } from '../data/random'
 import type { ImageFormat } from '../model/build'
+import { ImageTask } from '../task/images'
+import type { Task } from '../task/task'
 
 export interface StandIn {
-  readonly dataset: Dataset
+  readonly task: Task
   /** What the real one holds in the process's memory. */
   readonly bytes: number
 }
@@ -41,5 +43,5 @@ function standIn(format: ImageFormat, count: number, held: number, bytesPerPixel
   // No pixels are there to be copied, so what is read stays 0.
   const split = (images: number) => new ImageSplit(new Float32Array(), new Int32Array(images), pixels)
   const dataset = { ...format, flip: false, train: split(Math.max(1, count - held)), validation: split(held) }
-  return { dataset, bytes: count * pixels * bytesPerPixel }
+  return { task: new ImageTask(dataset), bytes: count * pixels * bytesPerPixel }
 }

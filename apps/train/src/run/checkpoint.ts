@@ -6,8 +6,7 @@ import { createReadStream, existsSync, readdirSync, readFileSync, rmSync, statSy
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { openSafetensors, type WrittenFile, writeFileAtomic, writeSafetensors } from '@ditkit/checkpoint/node'
-import type { DiT } from '@ditkit/dit-model'
-import type { AdamW, EMA, StateDict } from '@ditkit/nn'
+import type { AdamW, EMA, Module, StateDict } from '@ditkit/nn'
 import { checkConfig } from '../config/load'
 import type { Config } from '../config/schema'
 import { messageOf, UserError } from '../errors'
@@ -17,7 +16,7 @@ import { writeFolderAtomically } from './atomic-folder'
 
 /** What training changes. */
 export interface TrainingState {
-  readonly model: DiT
+  readonly model: Module
   readonly ema: EMA
   readonly optimizer: AdamW
 }
@@ -26,7 +25,7 @@ export interface TrainingState {
 export interface CheckpointInfo {
   readonly card: ModelCard
   readonly epoch: number
-  /** Hash of the training images and labels. */
+  /** Hash of the training data. */
   readonly dataset: string
   /** Name and description of the device: with another one a resumed run is not bit for bit the same. */
   readonly device: { readonly name: string; readonly description: string }

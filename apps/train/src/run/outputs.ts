@@ -1,17 +1,13 @@
-// What a finished run leaves behind: the model, samples beside real images, curves, and a summary.
+// What a finished run leaves behind: the model, samples beside real ones, curves, and a summary.
 
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { writeFileAtomic, writeSafetensors } from '@ditkit/checkpoint/node'
-import { permutation, type RngKey } from '@ditkit/core'
-import type { Dataset, ImageSplit } from '../data/dataset'
-import { drawImages, evenLabels } from '../draw'
 import { cardMetadata, type ModelCard } from '../model/card'
 import { packageVersion } from '../package-files'
 import { curvesPng } from '../report/curves'
-import type { Images } from '../report/grid'
 import { startProgress } from '../report/progress'
-import { writeSamples } from '../report/samples'
+import type { Samples } from '../task/task'
 import type { Session } from '../training/session'
 import { diskError } from './atomic-folder'
 import type { RunFolder } from './folder'
@@ -25,17 +21,14 @@ export async function writeOutputs(
   card: ModelCard,
   interrupt: Interrupt,
 ): Promise<void> {
-  const { config, dataset, ema, keys } = session
+  const { config, task, ema, keys } = session
   const rows = readMetrics(run.metrics('training_metrics.csv'))
   try {
     mkdirSync(dirname(run.model), { recursive: true })
     await writeSafetensors(run.model, await ema.stateDict(), { metadata: cardMetadata(card) })
     await writeFileAtomic(run.metrics('training_curves.png'), await curvesPng(rows, `${run.name}: loss`))
-    const labels = evenLabels(dataset.classes.length, config.sample.count)
-    const targets = targetImages(dataset, labels, config.sample.count, keys.draw)
-    await writeSamples(run.metrics('target_samples'), targets, labels)
-    const generated = await drawSamples(session, labels, interrupt)
-    await writeSamples(run.metrics('generated_samples'), generated, labels)
+    await (await task.targets(config, keys.draw)).write(run.metrics('target_samples'))
+    await (await drawSamples(session, interrupt)).write(run.metrics('generated_samples'))
     await writeSummary(run, summarize(session, run, rows))
   } catch (error) {
     throw diskError(error, run.metricsFolder)
@@ -47,66 +40,17 @@ export async function writeSummary(run: RunFolder, content: Record<string, unkno
   await writeFileAtomic(run.metrics('summary.json'), `${JSON.stringify(content, null, 2)}\n`)
 }
 
-async function drawSamples(
-  { config, dataset, device, ema, keys, model }: Session,
-  labels: Int32Array | undefined,
-  interrupt: Interrupt,
-) {
-  const { count, guidance } = config.sample
-  const progress = startProgress('Drawing', count, 'images')
+async function drawSamples(session: Session, interrupt: Interrupt): Promise<Samples> {
+  const { config, task, ema, keys } = session
+  const progress = startProgress('Drawing', config.sample.count, task.unit)
   try {
-    return await ema.whileApplied(() =>
-      drawImages({
-        device,
-        model,
-        config,
-        format: dataset,
-        key: keys.draw,
-        labels,
-        count,
-        guidance,
-        progress,
-        interrupt,
-      }),
-    )
+    return await ema.whileApplied(() => task.draw(session, config, keys.draw, { progress, interrupt }))
   } finally {
     progress.stop()
   }
 }
 
-/** Real training images with the same labels as the generated ones. */
-function targetImages(dataset: Dataset, labels: Int32Array | undefined, count: number, key: RngKey): Images {
-  const { train, channels, size } = dataset
-  const order = permutation(key, train.count)
-  const chosen = labels
-    ? chooseByLabel(train, order, labels)
-    : Array.from({ length: count }, (_, i) => order[i % order.length])
-  return { data: train.read(chosen).images, shape: [count, channels, size, size] }
-}
-
-function chooseByLabel(train: ImageSplit, order: Int32Array, labels: Int32Array): number[] {
-  const members = groupByLabel(train, order)
-  const used = new Map<number, number>()
-  return Array.from(labels, label => {
-    const candidates = members.get(label)!
-    const next = used.get(label) ?? 0
-    used.set(label, next + 1)
-    return candidates[next % candidates.length]
-  })
-}
-
-function groupByLabel(train: ImageSplit, order: Int32Array): Map<number, number[]> {
-  const groups = new Map<number, number[]>()
-  for (const index of order) {
-    const label = train.labels[index]
-    const group = groups.get(label)
-    if (group) group.push(index)
-    else groups.set(label, [index])
-  }
-  return groups
-}
-
-function summarize({ config, dataset, device, model }: Session, run: RunFolder, rows: readonly MetricsRow[]) {
+function summarize({ config, task, device, model }: Session, run: RunFolder, rows: readonly MetricsRow[]) {
   const last = rows.slice(-100)
   const { peakBytes } = device.memory()
   return {
@@ -122,10 +66,7 @@ function summarize({ config, dataset, device, model }: Session, run: RunFolder, 
     loss: last.reduce((sum, row) => sum + row.loss, 0) / last.length,
     val_loss: rows.findLast(row => row.val_loss !== undefined)?.val_loss ?? null,
     weights: model.parameters().reduce((sum, tensor) => sum + tensor.size, 0),
-    training_images: dataset.train.count,
-    classes: dataset.classes,
-    samples: config.sample.count,
-    guidance: dataset.classes.length > 0 ? config.sample.guidance : 1,
+    ...task.summary(config),
     peak_device_bytes: peakBytes,
     model: run.model,
   }

@@ -2,20 +2,18 @@
 // the run's own checkpoint.
 
 import { type Device, type RngKey, rngKey } from '@ditkit/core'
-import type { DiT } from '@ditkit/dit-model'
-import { AdamW, EMA, type Schedule, skipInit, warmupConstant, warmupCosine } from '@ditkit/nn'
+import { AdamW, EMA, type Module, type Schedule, skipInit, warmupConstant, warmupCosine } from '@ditkit/nn'
 import type { Config } from '../config/schema'
-import type { Dataset } from '../data/dataset'
 import { messageOf, UserError } from '../errors'
-import { buildModel } from '../model/build'
 import { loadWeights, openWeights } from '../model/weights'
 import { makeObjective, type Objective } from '../objective/objective'
 import type { TrainingState } from '../run/checkpoint'
+import type { Task } from '../task/task'
 import { TrainingBatches } from './batches'
 
 export interface Session extends TrainingState {
   readonly config: Config
-  readonly dataset: Dataset
+  readonly task: Task
   readonly device: Device
   readonly objective: Objective
   readonly batches: TrainingBatches
@@ -39,12 +37,12 @@ export function runKeys(seed: number): RunKeys {
 export async function openSession(
   device: Device,
   config: Config,
-  dataset: Dataset,
+  task: Task,
   /** `draw: false` leaves the first weights at zero: drawing those of a large model takes minutes. */
   first: { draw: boolean } = { draw: true },
 ): Promise<Session> {
   const keys = runKeys(config.seed)
-  const build = () => buildModel(device, keys.init, config, dataset)
+  const build = () => task.buildModel(device, keys.init, config)
   const model = first.draw ? build() : skipInit(build)
   if (config.init_from !== undefined) {
     await using weights = await openWeights(config.init_from)
@@ -56,19 +54,19 @@ export async function openSession(
   const optimizer = new AdamW(model, { betas, weightDecay: weight_decay, maxGradNorm: clip, ema })
   return {
     config,
-    dataset,
+    task,
     device,
     model,
     ema,
     optimizer,
     objective: makeObjective(config),
-    batches: new TrainingBatches(dataset, config, keys.data),
+    batches: new TrainingBatches(task.train, config, keys.data),
     learningRate: schedule(config.train),
     keys,
   }
 }
 
-function freeze(model: DiT, patterns: readonly string[]): void {
+function freeze(model: Module, patterns: readonly string[]): void {
   for (const pattern of patterns) {
     try {
       model.freeze(pattern)

@@ -1,0 +1,11 @@
+// The task of a configuration, with its data loaded.
+
+import type { Config } from '../config/schema'
+import { loadDataset } from '../data/load'
+import { ImageTask } from './images'
+import type { Task } from './task'
+
+/** `warn` receives what was left out of the data. */
+export async function openTask(config: Config, warn: (line: string) => void): Promise<Task> {
+  return new ImageTask(await loadDataset(config.data, warn))
+}
