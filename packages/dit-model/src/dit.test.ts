@@ -136,6 +136,17 @@ describe('guidance', () => {
     expect(await guide(1)).toEqual(await run(T, [1, 2]))
   })
 
+  it('moves away from negative labels in place of the null class, rescaled where asked', async () => {
+    const guided = (options: Parameters<DiT['forwardWithGuidance']>[4]) =>
+      read(() => model.forwardWithGuidance(x, T, [1, 2], 2.5, options))
+    expect(await guided({ negative: [5, 5] })).toEqual(await guide(2.5))
+    const [c, negative] = [await run(T, [1, 2]), await run(T, [3, 0])]
+    ;(await guided({ negative: [3, 0] })).forEach((value, i) => {
+      expect(value).toBeCloseTo(channelOf(i) < 3 ? negative[i] + 2.5 * (c[i] - negative[i]) : c[i], 9)
+    })
+    expect(await guided({ rescale: 0.7 })).not.toEqual(await guide(2.5))
+  })
+
   const channelOf = (i: number) => Math.floor(i / 60) % 6
 })
 

@@ -10,7 +10,6 @@ import {
   hostUniform,
   linear,
   modulatedLayerNorm,
-  mul,
   packedAttention,
   type RngKey,
   recompute,
@@ -18,7 +17,6 @@ import {
   scope,
   silu,
   slice,
-  sub,
   Tensor,
   where,
 } from '@ditkit/core'
@@ -34,6 +32,7 @@ import {
   xavierUniform,
   zeros,
 } from '@ditkit/nn'
+import { type GuideOptions, guide } from './guidance'
 import { patchify, unpatchify } from './patches'
 import { sinCosPositions } from './position-embedding'
 import { TIMESTEP_CHANNELS, timestepEmbedding } from './timestep-embedding'
@@ -283,19 +282,21 @@ export class DiT extends Module {
   }
 
   /**
-   * Classifier-free guidance (Ho & Salimans 2022): u + scale·(c − u) for the leading `guidedChannels`, the conditional
-   * output for the rest. x holds B samples; both halves run as one batch of 2B, and at scale 1 only the conditional one.
-   * @throws Error when the model has no null class.
+   * Classifier-free guidance, `guide([u, c], scale)`, for the leading `guidedChannels`, and the conditional output for the rest. x holds
+   * B samples; both halves run as one batch of 2B, and at scale 1 only the conditional one. `negative` are labels to move away from, in
+   * place of the null class.
+   * @throws Error when the model has no null class and negative is not given.
    */
   forwardWithGuidance(
     x: Tensor,
     t: Timesteps,
     labels: Labels,
     scale: number,
-    options: { guidedChannels?: number } = {},
+    options: GuideOptions & { guidedChannels?: number; negative?: Labels } = {},
   ): Tensor {
     if (scale === 1) return this.forward(x, t, labels)
-    if (!this.y_embedder || this.y_embedder.dropout === 0)
+    const { negative } = options
+    if (!this.y_embedder || (this.y_embedder.dropout === 0 && !negative))
       throw new Error(
         'DiT: guidance needs a null class: a model with numClasses and classDropout above 0; or use scale 1',
       )
@@ -304,13 +305,12 @@ export class DiT extends Module {
     const batch = x.shape[0]
     return scope(() => {
       const sinusoids = this.sinusoids(batch, t)
-      const classes = this.labelTensor(batch, labels)
-      const none = this.device.full([batch], this.nullClass, { dtype: 'i32' })
-      const both = this.forward(concat([x, x], 0), concat([sinusoids, sinusoids], 0), concat([classes, none], 0))
+      const classes = concat([this.labelTensor(batch, labels), this.labelTensor(batch, negative)], 0)
+      const both = this.forward(concat([x, x], 0), concat([sinusoids, sinusoids], 0), classes)
       const conditional = slice(both, 0, 0, batch)
       const c = slice(conditional, 1, 0, guided)
       const u = slice(slice(both, 0, batch), 1, 0, guided)
-      const out = add(u, mul(sub(c, u), scale))
+      const out = guide([u, c], scale, options)
       return guided === this.outChannels ? out : concat([out, slice(conditional, 1, guided)], 1)
     })
   }

@@ -1,4 +1,5 @@
 export { type InferOptions, inferDiTConfig, pickDiTWeights } from './checkpoint'
 export { DiT, type DiTConfig, type DiTPreset, ditPreset, type Labels, type Timesteps } from './dit'
+export { type GuidedOptions, type GuideOptions, guide, guided, limitedScale } from './guidance'
 export { sinCosPositions } from './position-embedding'
 export { TIMESTEP_CHANNELS, timestepEmbedding } from './timestep-embedding'
