@@ -47,6 +47,7 @@ import {
   pad,
   permute,
   pow,
+  quantile,
   reciprocal,
   relu,
   reshape,
@@ -199,6 +200,20 @@ const reductions: OpCase[] = [
   { name: 'max', inputs: [COARSE], run: x => max(x, 1), torch: 'a.amax(1)', kinks: true },
   { name: 'min', inputs: [A], run: x => min(x, 0, { keepDims: true }), torch: 'a.amin(0, keepdim=True)' },
   { name: 'argmax', inputs: [COARSE], run: argmax, torch: 'a.argmax(-1)', flat: true },
+  {
+    name: 'quantile',
+    inputs: [{ shape: [3, 7, 587] }],
+    run: x => quantile(x, 0.9),
+    torch: "a.quantile(0.9, -1, keepdim=True, interpolation='higher')",
+    flat: true,
+  },
+  {
+    name: 'quantile of many ties',
+    inputs: [COARSE],
+    run: x => quantile(x, 0.5),
+    torch: "a.quantile(0.5, -1, keepdim=True, interpolation='higher')",
+    flat: true,
+  },
   { name: 'softmax', inputs: [{ shape: [3, 7, 147] }], run: x => softmax(x), torch: 'a.softmax(-1)' },
   {
     name: 'softmax of another axis',

@@ -40,6 +40,7 @@ export { type GatedInto, type LinearOptions, linear, type MatmulOptions, matmul 
 export { type MLPLayer, type MLPOptions, mlp } from './mlp'
 export { gatedResidual, modulatedLayerNorm } from './modulate'
 export { layerNorm, type NormOptions, rmsNorm } from './norm'
+export { quantile } from './quantile'
 export { dropout, normal, randomBits, uniform } from './random'
 export { argmax, logSoftmax, logSumExp, max, mean, min, type ReduceOptions, softmax, sum, variance } from './reduce'
 export { type ProgramOutput, runProgram } from './run-program'
