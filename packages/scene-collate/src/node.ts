@@ -1,0 +1,2 @@
+// Scenes in files.
+export { readSceneFile } from './node/read-scene-file'

@@ -1,0 +1,6 @@
+import { preset } from '@ditkit/presets/tsup'
+
+export default preset({
+  entry: { index: 'src/index.ts', node: 'src/node.ts' },
+  platform: 'neutral',
+})
