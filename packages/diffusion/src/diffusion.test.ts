@@ -277,6 +277,79 @@ describe('samplers', () => {
     x.dispose()
   })
 
+  it('threshold the implied data sample by sample, at the quantile of its magnitudes where that is above 1', async () => {
+    const schedule = diffusionSchedule({ steps: 3 })
+    const values = [0.1, -4, 2, 3, 0.1, -0.4, 0.2, 0.3]
+    const fixed = device.tensor(values, [2, 1, 2, 2])
+    const seen: number[][] = []
+    const x = await ddimSample(device, () => fixed, [2, 1, 2, 2], {
+      schedule,
+      key: rngKey(1),
+      target: 'x0',
+      clipData: { quantile: 0.6 }, // index ⌈0.6·3⌉ = 2 of the sorted magnitudes: 3
+      onStep: async (_x, _step, data) => void seen.push([...(await data.data())]),
+    })
+    for (const data of seen)
+      data.forEach((value, i) => {
+        expect(value).toBeCloseTo([0.1 / 3, -1, 2 / 3, 1, 0.1, -0.4, 0.2, 0.3][i], 9)
+      })
+    expect(seen.length).toBe(3)
+    x.dispose()
+    fixed.dispose()
+  })
+
+  describe('with a corrector', () => {
+    const schedule = respace(diffusionSchedule({ kind: 'cosine', steps: 1000 }), 12)
+    const draw = (count: number, steps: number, options: { seed?: number; snr?: number } = {}) =>
+      ddimSample(device, oracle(schedule), [count, 1, 1, 1], {
+        schedule,
+        key: rngKey(options.seed ?? 5),
+        clipData: false,
+        corrector: { steps, ...(options.snr && { snr: options.snr }) },
+      })
+
+    /** The variance that a Gaussian keeps through sampler and corrector, both being linear. */
+    const varianceAfter = (corrections: number, snr: number) => {
+      let v = 1
+      for (let step = schedule.steps - 1; step >= 0; step--) {
+        const [a, p] = [schedule.alphasCumprod[step], schedule.alphasCumprodPrev[step]]
+        const [noise, total] = [1 - a, a * s2 + 1 - a]
+        const size = 2 * snr ** 2 * noise
+        for (let i = 0; i < corrections; i++) v = v * (1 - size / total) ** 2 + 2 * size
+        const epsilon = Math.sqrt(noise) / total
+        v *= ((Math.sqrt(p) * (1 - Math.sqrt(noise) * epsilon)) / Math.sqrt(a) + Math.sqrt(1 - p) * epsilon) ** 2
+      }
+      return v
+    }
+
+    it('come nearer to the data distribution in as few steps, as far as the formulas say', async () => {
+      expect(Math.abs(varianceAfter(4, 0.3) - s2)).toBeLessThan(0.8 * Math.abs(varianceAfter(0, 0.3) - s2))
+      for (const steps of [0, 4]) {
+        const want = varianceAfter(steps, 0.3)
+        const [, variance] = await moments(await draw(4000, steps, { snr: 0.3 }))
+        expect(Math.abs(variance / want - 1), `${steps} corrections`).toBeLessThan(0.06)
+      }
+    })
+
+    it('are a function of the key, and each sample of itself alone', async () => {
+      const values = async (x: Tensor) => {
+        const data = [...(await x.data())]
+        x.dispose()
+        return data
+      }
+      const three = await values(await draw(3, 2))
+      expect(await values(await draw(3, 2))).toEqual(three)
+      expect(await values(await draw(3, 2, { seed: 6 }))).not.toEqual(three)
+      expect(await values(await draw(3, 1))).not.toEqual(three)
+      expect(await values(await draw(1, 2))).toEqual([three[0]])
+    })
+
+    it('refuse steps and ratios that make no sense', async () => {
+      await expect(draw(1, -1)).rejects.toThrow(/steps is -1 \(expected a whole number ≥ 0\)/)
+      await expect(draw(1, 1, { snr: 2 })).rejects.toThrow(/snr is 2 \(expected between 0 and 1\)/)
+    })
+  })
+
   it('posterior mean at step 0 is the data', async () => {
     await scopeAsync(async s => {
       const schedule = diffusionSchedule({ steps: 10 })

@@ -2,7 +2,6 @@
 
 import {
   add,
-  clamp,
   type Device,
   detach,
   exp,
@@ -14,10 +13,12 @@ import {
   scopeAsync,
   type Tensor,
 } from '@ditkit/core'
+import { type Corrector, checkedCorrector, correct } from './corrector'
+import { type Implied, imply } from './implied'
 import type { DenoisingModel } from './loss'
-import { convertTarget, type DiffusionTarget, posteriorMean } from './process'
+import { type DiffusionTarget, posteriorMean } from './process'
 import type { DiffusionSchedule } from './schedule'
-import { learnedLogVariance, splitVariance } from './variance'
+import { learnedLogVariance } from './variance'
 
 export interface SamplerOptions {
   /** Possibly respaced. */
@@ -28,36 +29,18 @@ export interface SamplerOptions {
   variance?: 'fixed' | 'learned-range'
   /** Fixed variance of DDPM: β̃ ('small', default) or β ('large'). */
   fixedVariance?: 'small' | 'large'
-  /** Clamp the implied data to [−1, 1] at every step; default true for pixels, use false for latents. */
-  clipData?: boolean
+  /**
+   * Keeps the data that a prediction (guided or not) implies in [−1, 1] at every step: true (default, for pixels) clamps it;
+   * `{ quantile }` is dynamic thresholding (Saharia et al., Imagen, arXiv:2205.11487, section 2.3: 0.995): clamp each sample to
+   * [−s, s] and divide by s, the quantile of its |x0| where that is above 1. Use false for latents.
+   */
+  clipData?: boolean | { readonly quantile: number }
+  /** Langevin steps before each step of the sampler; default none. */
+  corrector?: Corrector
   /** Start from here instead of from noise of `key`. */
   start?: Tensor
   /** After every step; x and the `data` it implies are the sampler's, valid during the call. */
   onStep?: (x: Tensor, step: number, data: Tensor) => void | Promise<void>
-}
-
-interface Implied {
-  readonly data: Tensor
-  readonly epsilon: Tensor
-  readonly raw: Tensor | undefined
-}
-
-function imply(model: DenoisingModel, xt: Tensor, t: number[], options: SamplerOptions): Implied {
-  const { schedule, target = 'epsilon', variance = 'fixed', clipData = true } = options
-  const output = model(
-    xt,
-    t.map(step => schedule.timesteps[step]),
-  )
-  const [prediction, raw] = variance === 'fixed' ? [output, undefined] : splitVariance(output, xt.shape[1])
-  const free = convertTarget(schedule, target, 'x0', prediction, xt, t)
-  const data = clipData ? clamp(free, -1, 1) : free
-  return {
-    data,
-    raw,
-    epsilon: clipData
-      ? convertTarget(schedule, 'x0', 'epsilon', data, xt, t)
-      : convertTarget(schedule, target, 'epsilon', prediction, xt, t),
-  }
 }
 
 /** Runs `update` from the last step to the first; (x, step, what the model implies) → x of the step before. */
@@ -72,9 +55,15 @@ async function descend(
   if (start && start.shape.join() !== shape.join()) {
     throw new RangeError(`sampling: start has shape [${start.shape.join(', ')}] (expected [${shape.join(', ')}])`)
   }
+  const { steps: corrections } = checkedCorrector(options.corrector)
   return scopeAsync(async s => {
     let x = s.run(() => (start ? detach(start) : normal(device, shape, key.foldIn(schedule.steps))))
     for (let step = schedule.steps - 1; step >= 0; step--) {
+      for (let correction = 0; correction < corrections; correction++) {
+        const corrected = s.run(() => scope(() => noGrad(() => correct(model, x, step, correction, options))))
+        x.dispose()
+        x = corrected
+      }
       const { next, data } = s.run(() =>
         scope(() =>
           noGrad(() => {

@@ -1,9 +1,11 @@
 // @ditkit/flow-matching: paths, times, losses, ODE solvers and likelihoods. t = 0 is noise, t = 1 is data.
 
+export { type ClipOptions, clipImpliedData } from './clip'
 export { convertPrediction, type PredictionKind } from './convert'
 export { bitsPerDim, type LikelihoodOptions, logLikelihood } from './likelihood'
 export { type FlowMatchingOptions, flowMatchingLoss, type TimedModel } from './loss'
 export { cosinePath, interpolate, linearPath, type Path, pathByName, targetVelocity, vpPath } from './path'
+export { type PredictorCorrectorOptions, predictorCorrectorSample } from './predictor-corrector'
 export {
   type FixedMethod,
   integrate,
