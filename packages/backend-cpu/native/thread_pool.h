@@ -5,8 +5,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
-#include <thread>
 #include <type_traits>
 #include <vector>
 
@@ -22,9 +22,10 @@ class ThreadPool {
 
   int threads() const { return threads_; }
 
-  // Calls fn(ctx, index, thread) for index in [0, n) and returns when all are done. Chunks are handed out in order to
-  // whoever is free; `thread` in [0, threads()) names the running thread, 0 being the caller. `fn` must not throw and
-  // must not call the pool. One thread at a time may call this.
+  // Calls fn(ctx, index, thread) for index in [0, n) and returns when all are done. Each thread has a range of its own, the same for the
+  // same n, and takes it in order, so that rows stay in the cache of one core from job to job; a thread that is done with its own helps the others.
+  // `thread` in [0, threads()) names the running thread, 0 being the caller. `fn` must not throw and must not call the pool. One thread
+  // at a time may call this.
   void parallel_for(int64_t n, void (*fn)(void*, int64_t index, int thread), void* ctx);
 
   // The same for a callable f(index, thread).
@@ -37,24 +38,31 @@ class ThreadPool {
   }
 
  private:
+  struct Worker;
+  struct alignas(64) Range {
+    std::atomic<int64_t> unclaimed{0};
+    int64_t end = 0;  // as the job's
+  };
+
   void work(int thread);
   void stop();
-  bool run_one(int thread);
+  int64_t run_chunks(int thread);
+  int64_t run_range(Range& range, int thread);
+  void call_workers(int wanted);
+  void wait_for_workers(int64_t chunks);
 
   const int threads_;
   // The job. Written only while no chunk is outstanding; read only by a thread that has claimed one of its chunks.
   void (*fn_)(void*, int64_t, int) = nullptr;
   void* ctx_ = nullptr;
-  int64_t count_ = 0;
-  alignas(64) std::atomic<int64_t> unclaimed_{0};
-  alignas(64) std::atomic<int64_t> done_{0};
-  alignas(64) std::atomic<int> sleepers_{0};
+  std::unique_ptr<Range[]> ranges_;
+  alignas(64) std::atomic<uint64_t> job_{0};
+  alignas(64) std::atomic<int64_t> done_{0};  // chunks that workers have run
   std::atomic<bool> caller_sleeps_{false};
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
-  std::condition_variable wake_workers_;
   std::condition_variable wake_caller_;
-  std::vector<std::thread> workers_;
+  std::vector<std::unique_ptr<Worker>> workers_;
 };
 
 }  // namespace ditkit

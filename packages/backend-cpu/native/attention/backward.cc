@@ -281,8 +281,7 @@ void attention_backward(const AttentionArgs& args, const AttentionGradient& grad
     const BackwardTask& task = plan.tasks[index];
     const int64_t end = task.first_unit + task.unit_count;
     // What this thread will most likely do next; a wrong guess costs little.
-    const int64_t next_task = index + pool.threads();
-    const int64_t after = next_task < tasks ? plan.tasks[next_task].first_unit : -1;
+    const int64_t after = index + 1 < tasks ? plan.tasks[index + 1].first_unit : -1;
     for (int64_t i = task.first_unit; i < end; ++i) {
       const BackwardUnit& u = plan.order[i];
       const AttentionSample& s = samples[u.sample];

@@ -145,8 +145,7 @@ void attention_forward(const AttentionArgs& args, const AttentionResult& result,
         add_soon(job.soon, job.out + job.row_begin * job.out_step, job.out_step, job.row_end - job.row_begin,
                  args.value_dim);
         // What this thread will most likely do next; a wrong guess costs little.
-        const int64_t next = t + 1 < end ? t + 1 : (claim + pool.threads()) * grain;
-        if (next < count) add_operands(job.soon, args, tasks[next], tasks[next].group);
+        if (t + 1 < count) add_operands(job.soon, args, tasks[t + 1], tasks[t + 1].group);
       }
       attention_kernels(isa, args, s).forward(job, scratches + thread * scratch);
     }
