@@ -34,6 +34,8 @@ const COMMON = [
 // Contraction is allowed where the source multiplies and adds: which kernel a machine runs is fixed by its instruction
 // set, and so are its results. Nothing else of -ffast-math.
 const MATH = ['-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast']
+// But distances between points are compared, and all sets are to choose the same points.
+const UNFUSED = ['-ffp-contract=off']
 const AVX2 = ['-mavx2', '-mfma', '-mf16c', '-mbmi', '-mbmi2', '-mlzcnt']
 const AVX512 = [...AVX2, '-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mprefer-vector-width=512']
 const ISA_FLAGS = {
@@ -158,6 +160,7 @@ export async function buildNative({ quiet = false, target = host } = {}) {
     const flags = [
       ...COMMON,
       ...MATH,
+      ...(path.dirname(source) === path.join(sources, 'points') ? UNFUSED : []),
       ...young,
       ...(ISA_FLAGS[arch][isaOf(source)] ?? []),
       `-I${headers}`,

@@ -203,6 +203,26 @@ export class CpuBackend implements Backend {
     this.commands.begin(OPCODE.check).operand(condition).number(number).submit()
   }
 
+  farthestPoints(points: Operand, mask: Operand, indices: Operand, valid: Operand): void {
+    const { commands } = this
+    commands.begin(OPCODE.farthestPoints).operand(points).operand(mask).operand(indices).operand(valid).submit()
+  }
+
+  nearestPoints(
+    queries: Operand,
+    points: Operand,
+    queryMask: Operand,
+    mask: Operand,
+    maxSquaredDistance: number,
+    indices: Operand,
+    squaredDistances: Operand,
+    valid: Operand,
+  ): void {
+    const { commands } = this
+    commands.begin(OPCODE.nearestPoints).operand(queries).operand(points).operand(queryMask).operand(mask)
+    commands.number(maxSquaredDistance).operand(indices).operand(squaredDistances).operand(valid).submit()
+  }
+
   layerNorm(
     x: Operand,
     shift: Operand | undefined,

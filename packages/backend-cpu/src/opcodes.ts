@@ -20,6 +20,8 @@ export const OPCODE = {
   adamw: 14,
   attentionForward: 15,
   attentionBackward: 16,
+  farthestPoints: 17,
+  nearestPoints: 18,
 } as const
 
 /** dtypes this device computes; others have no number. (Not a table: this runs for every operand, and comparing is faster.) */

@@ -185,6 +185,21 @@ const templates = [
   },
   w => attention(w, 15, 0.7),
   w => attention(w, 16, 0.95),
+  w => {
+    const [b, p, count] = shapeOf(3)
+    const cloud = [...operand(w, [b, p, 3]), ...operand(w, [b, p], DTYPES.bool)]
+    return [17, ...cloud, ...operand(w, [b, count], DTYPES.i32), ...operand(w, [b, count], DTYPES.bool)]
+  },
+  w => {
+    const [b, q, p] = shapeOf(3)
+    const result = dtype => operand(w, [b, q, count], dtype)
+    const count = pick(SIZES)
+    return [
+      ...[18, ...operand(w, [b, q, 3]), ...operand(w, [b, p, 3])],
+      ...[...operand(w, [b, q], DTYPES.bool), ...operand(w, [b, p], DTYPES.bool), pick([1, 0.1, 1e30])],
+      ...[...result(DTYPES.i32), ...result(DTYPES.f32), ...result(DTYPES.bool)],
+    ]
+  },
 ]
 
 function attention(w, opcode, chance) {

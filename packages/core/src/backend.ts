@@ -147,6 +147,26 @@ export interface Backend {
   scatterAdd(dst: Operand, index: Operand, src: Operand, site: CallSite): void
   /** Reports `message` against `site` at the next read or sync when any element of `condition` (bool) is 0. */
   check(condition: Operand, site: CallSite, message: string): void
+  /**
+   * Farthest-point sampling of points f32 [B, P, 3] where mask (bool [B, P]) is 1; those are finite, and what is 0 is not read. indices i32 [B, count]
+   * in the order chosen, valid bool [B, count]; both 0 in the slots beyond the points there are. What is chosen is exactly what
+   * points/farthest.ts chooses: distances are (dx·dx + dy·dy) + dz·dz in f32 without fused multiply-adds, the start and ties as there.
+   */
+  farthestPoints(points: Operand, mask: Operand, indices: Operand, valid: Operand): void
+  /**
+   * Per query f32 [B, Q, 3] whose queryMask is 1 the nearest points [B, P, 3] of mask 1, at most `maxSquaredDistance` (f32) away: indices i32,
+   * squaredDistances f32, valid bool, all [B, Q, count], nearest first, 0 in the slots beyond. Exactly as points/nearest.ts.
+   */
+  nearestPoints(
+    queries: Operand,
+    points: Operand,
+    queryMask: Operand,
+    mask: Operand,
+    maxSquaredDistance: number,
+    indices: Operand,
+    squaredDistances: Operand,
+    valid: Operand,
+  ): void
 
   // ── fused primitives; optional: core composes what a backend lacks ────────────────────────────────────────────
   /**

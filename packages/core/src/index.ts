@@ -33,6 +33,7 @@ export {
   isFloat,
 } from './dtype'
 export * from './ops'
+export * from './points'
 export { OPCODES, PROGRAM_LIMITS, type Program, type ProgramBuilder, program, type Value } from './program'
 export * from './random'
 export { reference } from './reference'

@@ -18,6 +18,7 @@ import {
   expand,
   floor,
   gatedResidual,
+  gatherPoints,
   gelu,
   greater,
   greaterEqual,
@@ -561,6 +562,18 @@ const index: OpCase[] = [
     inputs: [{ shape: [5, 7] }, { shape: [59], values: 'index', below: 5 }, { shape: [59, 7] }],
     run: scatterAdd,
     torch: 'a.index_add(0, b, c)',
+  },
+  {
+    name: 'gatherPoints',
+    inputs: [{ shape: [3, 11, 7] }, { shape: [3, 5, 4], values: 'index', below: 11 }],
+    run: gatherPoints,
+    torch: 'torch.stack([x[i] for x, i in zip(a, b)])',
+  },
+  {
+    name: 'gatherPoints without channels',
+    inputs: [{ shape: [2, 59] }, { shape: [2, 147], values: 'index', below: 59 }],
+    run: gatherPoints,
+    torch: 'a.gather(1, b)',
   },
 ]
 

@@ -25,6 +25,8 @@ const PRIMITIVES = [
   'gather',
   'scatterAdd',
   'check',
+  'farthestPoints',
+  'nearestPoints',
   'layerNorm',
   'layerNormBackward',
   'gatedResidualBackward',

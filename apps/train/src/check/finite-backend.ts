@@ -15,6 +15,7 @@ const RESULTS: Record<string, (args: Arguments) => unknown[]> = {
   matmul: args => [args[2]],
   gather: args => [args[2]],
   scatterAdd: args => [args[0]],
+  nearestPoints: args => [args[6]],
   layerNorm: args => args.slice(4, 7),
   layerNormBackward: args => args.slice(5, 8),
   gatedResidualBackward: args => args.slice(3, 6),

@@ -21,7 +21,9 @@ enum class Opcode {
   AdamW = 14,
   AttentionForward = 15,
   AttentionBackward = 16,
+  FarthestPoints = 17,
+  NearestPoints = 18,
 };
-constexpr int kOpcodes = 17;
+constexpr int kOpcodes = 19;
 
 }  // namespace ditkit

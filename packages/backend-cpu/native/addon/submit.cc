@@ -10,6 +10,7 @@
 #include "../ops/norm.h"
 #include "../ops/random.h"
 #include "../ops/reduce.h"
+#include "../points/push.h"
 #include "opcodes.h"
 
 namespace ditkit {
@@ -35,6 +36,8 @@ void submit(const double* numbers, int64_t count, Device& device) {
     case Opcode::AdamW: return push_adamw(in);
     case Opcode::AttentionForward: return push_attention_forward(in);
     case Opcode::AttentionBackward: return push_attention_backward(in);
+    case Opcode::FarthestPoints: return push_farthest_points(in);
+    case Opcode::NearestPoints: return push_nearest_points(in);
   }
 }
 

@@ -35,6 +35,9 @@ export const OPERATIONS: { readonly [P in keyof Primitives]: (...args: Parameter
     const after = [bias, activation !== 'none', slope, gate, residual, accumulate].filter(Boolean).length
     return (2 * a.shape[a.shape.length - 1] + after) * count(out.shape)
   },
+  // As if every distance were computed; trees spare most of them.
+  farthestPoints: (points, _mask, indices) => (10 * count(points.shape) * indices.shape[1]) / 3,
+  nearestPoints: (queries, points) => (9 * count(queries.shape) * points.shape[1]) / 3,
   scatterAdd: (_dst, _index, src) => count(src.shape),
   // Mean, variance, normalising, modulating; then their gradients.
   layerNorm: x => 8 * count(x.shape),

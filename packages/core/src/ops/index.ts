@@ -18,6 +18,7 @@ export {
   sub,
 } from './binary'
 export { embedding, scatterAdd } from './embedding'
+export { gatherPoints } from './gather-points'
 export { type AdamWParameter, type AdamWScalars, adamwStep, assign } from './in-place'
 export {
   cast,
@@ -40,6 +41,15 @@ export { type GatedInto, type LinearOptions, linear, type MatmulOptions, matmul 
 export { type MLPLayer, type MLPOptions, mlp } from './mlp'
 export { gatedResidual, modulatedLayerNorm } from './modulate'
 export { layerNorm, type NormOptions, rmsNorm } from './norm'
+export {
+  ballQuery,
+  type FarthestPoints,
+  farthestPoints,
+  type NearestPoints,
+  type NeighbourOptions,
+  nearestPoints,
+  type PointOptions,
+} from './points'
 export { quantile } from './quantile'
 export { dropout, normal, randomBits, uniform } from './random'
 export { argmax, logSoftmax, logSumExp, max, mean, min, type ReduceOptions, softmax, sum, variance } from './reduce'

@@ -22,6 +22,7 @@ import { Faults } from './faults'
 import { gather, scatterAdd } from './index-ops'
 import { matmul } from './matmul'
 import { ReferenceMemory } from './memory'
+import { farthestPoints, nearestPoints } from './points'
 import { argmax, reduce } from './reduce'
 import { load, store } from './view'
 
@@ -167,6 +168,26 @@ class ReferenceBackend implements Backend {
 
   check(condition: Operand, site: CallSite, message: string): void {
     if (load(this.buffers.view(condition)).includes(0)) this.faults.report(site, message)
+  }
+
+  farthestPoints(points: Operand, mask: Operand, indices: Operand, valid: Operand): void {
+    const view = (operand: Operand) => this.buffers.view(operand)
+    farthestPoints(view(points), view(mask), view(indices), view(valid))
+  }
+
+  nearestPoints(
+    queries: Operand,
+    points: Operand,
+    queryMask: Operand,
+    mask: Operand,
+    maxSquaredDistance: number,
+    indices: Operand,
+    squaredDistances: Operand,
+    valid: Operand,
+  ): void {
+    const view = (operand: Operand) => this.buffers.view(operand)
+    const results = [view(indices), view(squaredDistances), view(valid)] as const
+    nearestPoints(view(queries), view(points), view(queryMask), view(mask), maxSquaredDistance, ...results)
   }
 }
 
