@@ -3,6 +3,7 @@
 import type { BatchArray, PackedBatch, PackedRows, PaddedBatch, PaddedRows, SceneBatch } from './batch'
 import { checkAlike, checkFits, checkNames } from './check-batch'
 import { type CheckOptions, checkScene } from './check-scene'
+import { limitPoints, type PointLimit } from './limit/limit-points'
 import type { Field, FieldData, Scene } from './scene'
 import { dropMasked, mapFields } from './select-points'
 import { IDENTITY } from './transform'
@@ -10,6 +11,8 @@ import { IDENTITY } from './transform'
 export interface CollateOptions extends CheckOptions {
   /** 'padded' (default): every scene as long as the longest. 'packed': end to end, without padding. */
   readonly layout?: 'padded' | 'packed'
+  /** At most so many points per scene; see `limitPoints`. */
+  readonly maxPoints?: PointLimit
   /** What fills padding, by name ('points', a field, a set). Default 0. */
   readonly padding?: Readonly<Record<string, number>>
   /** Pad to exactly this many points; by name for sets too: `{ points: 2048, grasps: 64 }`. */
@@ -31,10 +34,11 @@ export function collateScenes(scenes: readonly Scene[], options?: CollateOptions
 export function collateScenes(scenes: readonly Scene[], options?: CollateOptions): SceneBatch
 export function collateScenes(scenes: readonly Scene[], options: CollateOptions = {}): SceneBatch {
   for (const [i, scene] of scenes.entries()) checkScene(scene, i, options)
-  return collateChecked(scenes, options)
+  const { maxPoints } = options
+  return collateChecked(maxPoints ? scenes.map(scene => limitPoints(scene, maxPoints)) : scenes, options)
 }
 
-/** `collateScenes` of scenes that `checkScene` has passed. */
+/** `collateScenes` of scenes that `checkScene` has passed and that have been limited. */
 export function collateChecked(given: readonly Scene[], options: CollateOptions): SceneBatch {
   const scenes = given.map(dropMasked)
   checkAlike(scenes)
