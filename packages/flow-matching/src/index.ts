@@ -2,6 +2,8 @@
 
 export { type ClipOptions, clipImpliedData } from './clip'
 export { convertPrediction, type PredictionKind } from './convert'
+export { type Coupling, type CouplingOptions, coupleNoise, takeRows } from './coupling/couple'
+export type { SinkhornOptions } from './coupling/sinkhorn'
 export { bitsPerDim, type LikelihoodOptions, logLikelihood } from './likelihood'
 export { type FlowMatchingOptions, flowMatchingLoss, type TimedModel } from './loss'
 export { cosinePath, interpolate, linearPath, type Path, pathByName, targetVelocity, vpPath } from './path'

@@ -270,20 +270,24 @@ void check_residual_in_place(Isa isa, ThreadPool& pool, Workspace& workspace) {
 // A NaN or infinity in one row of a and one column of b reaches exactly that row and that column, and not what an odd
 // value of k is paired with.
 void check_nan(Isa isa, Compute compute, ThreadPool& pool, Workspace& workspace) {
-  for (int64_t k : {40, 59, 1501}) {
-    const int64_t m = 37, n = 45;
-    std::vector<float> a(m * k, 0.5f), b(k * n, 0.25f), c(m * n);
+  struct Case {
+    int64_t m, k;
+    bool bias;  // with one, sums go through the epilogue
+  };
+  for (const Case& x : {Case{37, 40, false}, {37, 59, true}, {37, 1501, false}, {101, 40, true}, {101, 1501, true}}) {
+    const int64_t m = x.m, n = 45, k = x.k;
+    std::vector<float> a(m * k, 0.5f), b(k * n, 0.25f), c(m * n), bias(n, 3.0f);
     a[5 * k + k - 1] = NAN;
     b[(k - 1) * n + 44] = INFINITY;
     GemmArgs args;
     args.m = m, args.n = n, args.k = k, args.a = a.data(), args.a_row = k, args.b = b.data(), args.b_row = n;
-    args.c = c.data(), args.c_row = n, args.compute = compute;
+    args.c = c.data(), args.c_row = n, args.bias = x.bias ? bias.data() : nullptr, args.compute = compute;
     gemm(args, pool, isa, workspace);
     for (int64_t i = 0; i < m; ++i) {
       for (int64_t j = 0; j < n; ++j) {
-        const float x = c[i * n + j];
-        const bool right = i == 5 ? std::isnan(x) : j == 44 ? x == INFINITY : x == k * 0.125f;
-        if (!right) report("NaN or infinity", {m, n, k}, isa, x, 0);
+        const float got = c[i * n + j], finite = k * 0.125f + (x.bias ? 3.0f : 0.0f);
+        const bool right = i == 5 ? std::isnan(got) : j == 44 ? got == INFINITY : got == finite;
+        if (!right) report("NaN or infinity", {m, n, k}, isa, got, 0);
       }
     }
   }

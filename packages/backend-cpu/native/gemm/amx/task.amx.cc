@@ -28,16 +28,30 @@ struct alignas(64) TileConfig {
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// How the scratch of a task is divided.
+// c is nothing but the products, so tiles are stored in place.
+bool is_plain(const AmxTask& task) {
+  const GemmArgs& args = *task.args;
+  return task.sums == nullptr && args.alpha == 1.0f && args.beta == 0.0f && args.bias == nullptr &&
+         args.act == Activation::None && args.pre == nullptr && args.slope == nullptr && args.gate == nullptr &&
+         args.residual == nullptr && args.c_col == 1;
+}
+
+// Rows of sums are kept a line more than whole pages apart, or 16 of them would share one set of L1.
+constexpr int64_t kStripPadding = 16;
+
+// How the scratch of a task is divided. Where columns are resident, sums are strips: a panel of rows by all columns of the
+// task, so that the epilogue goes along rows of c.
 struct Layout {
   int64_t resident, streamed;           // panels
   int64_t k_blocks;
   int64_t panel_bytes;
-  int64_t blocks;                       // of sums
+  bool strips;                          // of sums, else blocks
+  int64_t sums_row;                     // floats from one row of sums to the next
+  int64_t sums;                         // floats of all sums
   int64_t own_resident, own_streamed;   // panels packed here
 
   int64_t flags_at() const {
-    return blocks * kAmxBlockFloats * int64_t{sizeof(float)} + (own_resident + own_streamed) * panel_bytes;
+    return sums * int64_t{sizeof(float)} + (own_resident + own_streamed) * panel_bytes;
   }
   int64_t bytes() const { return flags_at() + resident + streamed; }
 };
@@ -48,8 +62,11 @@ Layout layout_of(const AmxTask& task) {
   layout.streamed = task.rows_resident ? task.columns : task.rows;
   layout.k_blocks = ceil_div(task.steps, task.k_block);
   layout.panel_bytes = smaller(task.k_block, task.steps) * task.parts * kAmxPartBytes;
-  // Sums that are visited once are finished while the next block is multiplied: two blocks take turns.
-  layout.blocks = task.sums != nullptr ? 0 : layout.k_blocks > 1 ? task.rows * task.columns : 2;
+  // Sums that are visited once are finished while the next ones are made: two strips, or blocks, take turns.
+  layout.strips = task.sums == nullptr && !task.rows_resident && !is_plain(task);
+  layout.sums_row = layout.strips ? task.columns * kAmxBlock + kStripPadding : kAmxBlock;
+  const int64_t alive = layout.k_blocks > 1 ? task.rows * (layout.strips ? 1 : task.columns) : 2;
+  layout.sums = task.sums != nullptr ? 0 : alive * kAmxBlock * layout.sums_row;
   const AmxPacked& resident = task.rows_resident ? task.a : task.b;
   const AmxPacked& streamed = task.rows_resident ? task.b : task.a;
   layout.own_resident = resident.data != nullptr ? 0 : layout.resident * (layout.k_blocks > 1 ? 2 : 1);
@@ -69,13 +86,11 @@ class Runner {
     streamed_ = task.rows_resident ? columns : rows;
     panel_stride_ = ceil_div(args_.k, kAmxBlock) * kParts * kAmxPartBytes;
     sums_ = reinterpret_cast<float*>(task.scratch);
-    panels_ = task.scratch + layout_.blocks * kAmxBlockFloats * int64_t{sizeof(float)};
+    panels_ = task.scratch + layout_.sums * int64_t{sizeof(float)};
     not_finite_ = reinterpret_cast<bool*>(task.scratch + layout_.flags_at());
     for (int64_t r = 0; r < layout_.resident; ++r) not_finite_[r] = known_not_finite(resident_, r);
     for (int64_t s = 0; s < layout_.streamed; ++s) not_finite_[layout_.resident + s] = known_not_finite(streamed_, s);
-    plain_ = task.sums == nullptr && args_.alpha == 1.0f && args_.beta == 0.0f && args_.bias == nullptr &&
-             args_.act == Activation::None && args_.pre == nullptr && args_.slope == nullptr &&
-             args_.gate == nullptr && args_.residual == nullptr && args_.c_col == 1;
+    plain_ = is_plain(task);
   }
 
   void run() {
@@ -139,21 +154,6 @@ class Runner {
       background_.fetch(data, from.step_stride, k, lines, false);
     }
   }
-  // What the epilogue of a block will read and write.
-  void fetch_c(int64_t row, int64_t column, int64_t rows, int64_t columns) {
-    if (args_.c_col != 1 || task_.sums != nullptr) return;
-    const int64_t at = row * args_.c_row + column;
-    background_.fetch(args_.c + at, args_.c_row, rows, columns, true);
-    if (args_.pre != nullptr) background_.fetch(args_.pre + at, args_.c_row, rows, columns, true);
-    if (args_.slope != nullptr) background_.fetch(args_.slope + at, args_.c_row, rows, columns, true);
-    if (args_.residual != nullptr && args_.residual != args_.c) {
-      background_.fetch(args_.residual + at, args_.c_row, rows, columns, false);
-    }
-    if (args_.gate != nullptr && args_.gate_row == 1) {
-      background_.fetch(args_.gate + row * args_.gate_stride + column, args_.gate_stride, rows, columns, false);
-    }
-  }
-
   // The streamed panel of this visit, once it is packed; from here on the one after next may be packed.
   const char* streamed_panel(int64_t block, int64_t s) {
     if (layout_.own_streamed == 0) return shared_panel(streamed_, block, s);
@@ -196,23 +196,33 @@ class Runner {
       const bool exact = last && (not_finite_[r] || not_finite_[layout_.resident + s]);
       const bool in_place = plain_ && last && !exact && rows == kAmxBlock && columns == kAmxBlock;
       float* const to = in_place ? args_.c + i * kAmxBlock * args_.c_row + j * kAmxBlock : sums;
-      if (last) fetch_c(i * kAmxBlock, j * kAmxBlock, rows, columns);
+      if (in_place) background_.fetch(to, args_.c_row, rows, columns, true);
       multiply(steps(block), task_.rows_resident ? resident : streamed, task_.rows_resident ? streamed : resident,
-               block > 0 ? sums : nullptr, to, in_place ? args_.c_row : kAmxBlock, background_);
+               block > 0 ? sums : nullptr, layout_.sums_row, to, in_place ? args_.c_row : layout_.sums_row, background_);
       if (!last || in_place) continue;
       if (exact) {
-        multiply_exactly(a_, i, b_, j, task_.first_step * kAmxBlock, values_of_k(task_.first_step, task_.steps), sums);
+        multiply_exactly(a_, i, b_, j, task_.first_step * kAmxBlock, values_of_k(task_.first_step, task_.steps), sums,
+                         layout_.sums_row);
       }
-      if (task_.sums != nullptr) continue;
-      background_.finish(sums, i * kAmxBlock, j * kAmxBlock, rows, columns);
-      ++finished_;
+      if (task_.sums == nullptr && !layout_.strips) finish(i, j, 1);
     }
+    if (last && layout_.strips) finish(task_.first_row + s, task_.first_column, task_.columns);
+  }
+
+  // Hands `columns` panels of sums from block (i, j) on to the background.
+  void finish(int64_t i, int64_t j, int64_t columns) {
+    const int64_t row = i * kAmxBlock, column = j * kAmxBlock;
+    background_.finish(sums_of(i, j), layout_.sums_row, row, column, smaller(kAmxBlock, args_.m - row),
+                       smaller(columns * kAmxBlock, args_.n - column));
+    ++finished_;
   }
 
   float* sums_of(int64_t i, int64_t j) {
     if (task_.sums != nullptr) return task_.sums + (i * ceil_div(args_.n, kAmxBlock) + j) * kAmxBlockFloats;
-    const int64_t index = (i - task_.first_row) * task_.columns + j - task_.first_column;
-    return sums_ + (layout_.k_blocks > 1 ? index : finished_ & 1) * kAmxBlockFloats;
+    const bool one_visit = layout_.k_blocks == 1;
+    const int64_t row = i - task_.first_row, column = j - task_.first_column;
+    if (!layout_.strips) return sums_ + (one_visit ? finished_ & 1 : row * task_.columns + column) * kAmxBlockFloats;
+    return sums_ + (one_visit ? finished_ & 1 : row) * kAmxBlock * layout_.sums_row + column * kAmxBlock;
   }
 
   const AmxTask& task_;
@@ -224,9 +234,9 @@ class Runner {
   float* sums_;
   char* panels_;
   bool* not_finite_;  // resident panels, then streamed ones
-  bool plain_;        // c is nothing but the products, so tiles are stored in place
+  bool plain_;
   Background<kParts> background_;
-  int64_t finished_ = 0;  // blocks handed to the background, which frees the one before
+  int64_t finished_ = 0;  // blocks or strips handed to the background, which frees the one before
   int64_t resident_number_[2][kAmxMaxOwnResident];
   int64_t streamed_number_[2];
 };
