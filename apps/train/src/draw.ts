@@ -1,7 +1,7 @@
 // Draws images from a model in batches that fit memory; which batch an image falls into does not change its noise.
 
 import { type Device, noGrad, normal, type RngKey, slice, type Tensor } from '@ditkit/core'
-import type { DiT } from '@ditkit/dit-model'
+import { type DiT, limitedScale } from '@ditkit/dit-model'
 import type { Config } from './config/schema'
 import type { ImageFormat } from './model/build'
 import { makeObjective, type Predict } from './objective/objective'
@@ -33,6 +33,7 @@ export async function drawImages(options: DrawOptions): Promise<Images> {
   const data = new Float32Array(count * pixels)
   const [noiseKey, stepKey] = key.split(2)
   const objective = makeObjective(config)
+  const { guidance_interval: interval, guidance_rescale: rescale } = config.sample
   const guidance = format.classes.length > 0 ? options.guidance : 1
   const noise = normal(device, [count, format.channels, format.size, format.size], noiseKey)
   model.eval()
@@ -46,8 +47,11 @@ export async function drawImages(options: DrawOptions): Promise<Images> {
         watched > 0 && options.onFrame ? (state: Tensor) => frameOf(state, watched).then(options.onFrame) : undefined
       await onStep?.(part)
       const wanted = labels?.subarray(start, end)
-      const predict: Predict = (x, t) =>
-        wanted ? model.forwardWithGuidance(x, t, wanted, guidance) : model.forward(x, t)
+      const predict: Predict = (x, t) => {
+        if (!wanted) return model.forward(x, t)
+        const scale = limitedScale(guidance, interval, objective.progress(typeof t === 'number' ? t : t[0]))
+        return model.forwardWithGuidance(x, t, wanted, scale, { rescale })
+      }
       const drawn = await objective.draw(predict, {
         noise: part,
         key: stepKey.foldIn(start),

@@ -34,6 +34,22 @@ async function run(overrides: readonly string[], more: Partial<TrainRequest> = {
 const metricsOf = (out: string) => join(out, 'output', 'dit_metrics')
 const weightsOf = async (out: string, name = 'blobs') => readSafetensors(join(out, 'models', `${name}.safetensors`))
 
+it('a run with a coupling trains, and is a function of its seed', async () => {
+  const coupled = (coupling: string) =>
+    run([
+      'data={ kind: random, size: 8, channels: 1, classes: 3, images: 40, validation: 8 }',
+      'objective=flow',
+      'train.steps=6',
+      `flow.coupling=${coupling}`,
+    ])
+  const losses = async (coupling: string) =>
+    readMetrics(join(metricsOf(await coupled(coupling)), 'training_metrics.csv')).map(row => row.loss)
+  const exact = await losses('exact')
+  expect(exact.length).toBe(6)
+  expect(await losses('exact')).toEqual(exact)
+  expect(await losses('none')).not.toEqual(exact)
+})
+
 describe('a run', () => {
   let out: string
   beforeAll(async () => {

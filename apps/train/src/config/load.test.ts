@@ -64,6 +64,10 @@ describe('overrides', () => {
     ['model.heads=5', '5 heads do not divide'],
     ['train.accumulate=3', 'train.batch'],
     ['data.kind=cifar', 'data.kind'],
+    ['flow.coupling=ot', 'flow.coupling is "ot" (expected "none", "exact", "sinkhorn")'],
+    ['sample.guidance_interval=[0.8, 0.2]', 'ends before it begins'],
+    ['sample.guidance_rescale=2', 'sample.guidance_rescale is 2'],
+    ['sample.corrector_snr=0', 'sample.corrector_snr is 0'],
   ])('%s is refused', (override, message) => {
     expect(() => loadConfig('digits', [override])).toThrow(message)
   })

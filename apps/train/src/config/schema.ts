@@ -66,11 +66,19 @@ const model = z
     },
   })
 
+const clip = (fallback: 'none' | 'clamp') => z.enum(['none', 'clamp', 'dynamic']).default(fallback)
+
 const flow = z.strictObject({
   time: z.enum(['uniform', 'logit-normal', 'cosine']).default('logit-normal'),
   solver: z.enum(['euler', 'midpoint', 'heun', 'rk4', 'dopri5']).default('euler'),
   /** Steps of the solver; dopri5 chooses its own. */
   sample_steps: count().default(25),
+  /** Keeps the data that a velocity implies in [−1, 1] when drawing: clamped, or by Imagen's dynamic thresholding. */
+  clip: clip('none'),
+  /** Couples noise and data of a batch by optimal transport, never across labels. */
+  coupling: z.enum(['none', 'exact', 'sinkhorn']).default('none'),
+  /** Of sinkhorn: entropy as a share of the spread of the distances. */
+  coupling_epsilon: z.number().positive().default(0.2),
 })
 
 const diffusion = z
@@ -82,6 +90,8 @@ const diffusion = z
     sampler: z.enum(['ddpm', 'ddim']).default('ddpm'),
     /** Steps left after respacing; all T when left out. */
     sample_steps: count().optional(),
+    /** Keeps the data that a prediction implies in [−1, 1] when drawing; none for latents. */
+    clip: clip('clamp'),
   })
   .refine(d => (d.sample_steps ?? 1) <= d.steps, { error: 'sample_steps is greater than steps' })
 
@@ -118,6 +128,16 @@ const sample = z.strictObject({
   count: count().default(64),
   /** u + s·(c − u); 1 is no guidance. */
   guidance: z.number().min(0).default(1),
+  /** Guides only between these times, 0 being noise and 1 data. */
+  guidance_interval: z
+    .tuple([z.number().min(0).max(1), z.number().min(0).max(1)])
+    .refine(([from, to]) => from <= to, { error: 'ends before it begins' })
+    .default([0, 1]),
+  /** How far the deviation of a guided prediction is moved back to that of the conditional one. */
+  guidance_rescale: z.number().min(0).max(1).default(0),
+  /** Langevin steps before each step of the sampler (predictor–corrector), and their size. */
+  corrector_steps: z.int().min(0).default(0),
+  corrector_snr: z.number().gt(0).lt(1).default(0.16),
   /** Images per forward pass. */
   batch: count().default(250),
 })
@@ -172,11 +192,17 @@ export const FREE_ON_RESUME: readonly string[] = [
   'train.keep_checkpoints',
   'sample.count',
   'sample.guidance',
+  'sample.guidance_interval',
+  'sample.guidance_rescale',
+  'sample.corrector_steps',
+  'sample.corrector_snr',
   'sample.batch',
   'flow.solver',
   'flow.sample_steps',
+  'flow.clip',
   'diffusion.sampler',
   'diffusion.sample_steps',
+  'diffusion.clip',
 ]
 
 /** Every dotted key the schema knows, `data.folder` and the like. */

@@ -1,9 +1,19 @@
 // Flow matching on the straight path: t = 0 is noise, t = 1 is data, and the timestep embedding receives 1000·t.
 
-import { normal, type Tensor } from '@ditkit/core'
-import { flowMatchingLoss, odeSolve, sampleTime } from '@ditkit/flow-matching'
+import { type Device, hostNormal, normal, type RngKey, type Tensor } from '@ditkit/core'
+import {
+  clipImpliedData,
+  coupleNoise,
+  flowMatchingLoss,
+  odeSolve,
+  predictorCorrectorSample,
+  sampleTime,
+  takeRows,
+} from '@ditkit/flow-matching'
 import type { Config } from '../config/schema'
-import type { Objective, Predict } from './objective'
+import { DYNAMIC_QUANTILE, type HostData, type Objective, type Predict } from './objective'
+
+type Flow = Config['flow']
 
 const TIME_SCALE = 1000
 
@@ -13,17 +23,59 @@ const scaled =
   (x, t, key) =>
     predict(x, typeof t === 'number' ? TIME_SCALE * t : t.map(value => TIME_SCALE * value), key)
 
-export function flowObjective({ time, solver, sample_steps }: Config['flow']): Objective {
+export function flowObjective(config: Flow, sample: Config['sample']): Objective {
+  const { time, solver: method, sample_steps: steps, coupling } = config
   return {
-    loss(predict, data, key) {
+    loss(predict, data, key, host) {
       const [noiseKey, timeKey, modelKey] = key.split(3)
-      const x0 = normal(data.device, data.shape, noiseKey)
+      const x0 =
+        coupling === 'none'
+          ? normal(data.device, data.shape, noiseKey)
+          : coupledNoise(data.device, data.shape, noiseKey, host, config)
       const t = sampleTime(time, timeKey, data.shape[0])
       return flowMatchingLoss((xt, times) => scaled(predict)(xt, times, modelKey), data, { x0, t })
     },
-    draw(predict, { noise, onStep }) {
-      const velocity = (x: Tensor, t: number) => scaled(predict)(x, t)
-      return odeSolve(velocity, noise, { method: solver, steps: sample_steps, ...(onStep && { onStep }) })
+    progress: t => t / TIME_SCALE,
+    draw(predict, { noise, key, onStep }) {
+      const velocity = clipped((x, t) => scaled(predict)(x, t), config.clip)
+      const { corrector_steps: corrections, corrector_snr: snr } = sample
+      const options = { method, steps, ...(onStep && { onStep }) }
+      return corrections > 0
+        ? predictorCorrectorSample(velocity, noise, { ...options, key, corrections, snr })
+        : odeSolve(velocity, noise, options)
     },
   }
+}
+
+function clipped(velocity: (x: Tensor, t: number) => Tensor, clip: Flow['clip']) {
+  if (clip === 'none') return velocity
+  return clipImpliedData(velocity, clip === 'dynamic' ? { quantile: DYNAMIC_QUANTILE } : {})
+}
+
+let warned = false
+
+/** Noise of a key, its rows exchanged to suit the data. */
+function coupledNoise(
+  device: Device,
+  shape: readonly number[],
+  key: RngKey,
+  { values, rows, condition, mask }: HostData,
+  { coupling, coupling_epsilon: epsilon }: Flow,
+): Tensor {
+  const [drawKey, pairKey] = key.split(2)
+  const noise = Float32Array.from(hostNormal(drawKey, values.length))
+  const terms = { ...(condition && { condition }), ...(mask && { mask }) }
+  const { indices, converged, iterations, marginalError } = coupleNoise(
+    noise,
+    values,
+    rows,
+    coupling === 'exact' ? { ...terms, method: 'exact' } : { ...terms, method: 'sinkhorn', key: pairKey, epsilon },
+  )
+  if (!converged && !warned) {
+    warned = true
+    console.warn(
+      `flow.coupling=sinkhorn: after ${iterations} iterations rows are still off by ${marginalError.toPrecision(2)}; a larger flow.coupling_epsilon converges sooner`,
+    )
+  }
+  return device.tensor(takeRows(noise, indices), shape)
 }

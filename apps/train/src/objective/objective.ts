@@ -20,16 +20,35 @@ export interface DrawRequest {
   readonly onStep?: (state: Tensor) => void | Promise<void>
 }
 
+/** A batch on the host, as couplings of noise and data see it. */
+export interface HostData {
+  /** [rows, …]: what is in the tensor. */
+  readonly values: Float32Array
+  /** The n samples, or the n·G poses of n sets. */
+  readonly rows: number
+  /** [rows, c]: noise couples only with data of an equal condition. */
+  readonly condition?: ArrayLike<number> | undefined
+  /** [rows]: 1 = takes part. */
+  readonly mask?: ArrayLike<number>
+}
+
+/** Dynamic thresholding clips at this quantile (Imagen). */
+export const DYNAMIC_QUANTILE = 0.995
+
 export interface Objective {
   /**
    * The mean loss of a batch [n, …], a scalar on the tape. Noise, time and the key that the model gets are functions of the
    * key alone.
    */
-  loss(predict: Predict, data: Tensor, key: RngKey): Tensor
+  loss(predict: Predict, data: Tensor, key: RngKey, host: HostData): Tensor
+  /** How far a time that the model is told lies from noise (0) to data (1). */
+  progress(t: number): number
   /** Draws samples [n, …] from as many of noise; the caller owns them. */
   draw(predict: Predict, request: DrawRequest): Promise<Tensor>
 }
 
 export function makeObjective(config: Config): Objective {
-  return config.objective === 'flow' ? flowObjective(config.flow) : diffusionObjective(config.diffusion)
+  return config.objective === 'flow'
+    ? flowObjective(config.flow, config.sample)
+    : diffusionObjective(config.diffusion, config.sample)
 }

@@ -91,7 +91,8 @@ class ImageBatch implements Batch<DiT> {
   loss({ device, model, objective }: Learner<DiT>, key: RngKey) {
     const { channels, size } = this.format
     const images = device.tensor(this.images, [this.images.length / this.pixels, channels, size, size])
-    return objective.loss((x, t, key) => model.forward(x, t, this.labels, key && { key }), images, key)
+    const host = { values: this.images, rows: images.shape[0], condition: this.labels }
+    return objective.loss((x, t, key) => model.forward(x, t, this.labels, key && { key }), images, key, host)
   }
 
   nonFinite(): string | undefined {
