@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 export const recipeFolder = fileURLToPath(new URL('../recipes/', import.meta.url))
+export const objectFolder = fileURLToPath(new URL('../objects/', import.meta.url))
 export const peerFolder = fileURLToPath(new URL('../peers/', import.meta.url))
 
 export function packageVersion(): string {

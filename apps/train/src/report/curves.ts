@@ -1,17 +1,12 @@
 // training_curves.png: losses on top, learning rate and gradient norm below.
 
-import { createRequire } from 'node:module'
-import { createCanvas, GlobalFonts } from '@napi-rs/canvas'
+import { createCanvas } from '@napi-rs/canvas'
 import { Chart, type ChartDataset, registerables } from 'chart.js'
 import type { MetricsRow } from '../run/metrics'
+import { FONT } from './font'
 
 Chart.register(...registerables)
-// No font can be assumed on the machine.
-GlobalFonts.registerFromPath(
-  createRequire(import.meta.url).resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf'),
-  'DejaVu Sans',
-)
-Chart.defaults.font.family = 'DejaVu Sans'
+Chart.defaults.font.family = FONT
 Chart.defaults.font.size = 22
 Chart.defaults.color = '#3a3f47'
 

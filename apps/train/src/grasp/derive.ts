@@ -1,0 +1,136 @@
+// Grasps from geometry: pairs of surface points that face away from each other, several approaches about each, kept where
+// the checker says that they hold, also a little off. They are called derived: nobody has tried them.
+
+import { hostUniform, type RngKey } from '@ditkit/core'
+import { type Mesh, sampleSurface } from '@ditkit/scene-collate'
+import { Bvh } from './bvh'
+import { type GraspScene, gradeGrasp, onTable } from './grade'
+import { type Gripper, PARALLEL_JAW } from './gripper'
+import { type GraspPose, poseFromAxes } from './pose'
+import { spreadPoses } from './spread'
+
+export interface DeriveOptions {
+  readonly key: RngKey
+  /** Grasps to return at most. Default 256. */
+  readonly count?: number
+  /** Candidates to try at most. Default 30,000. */
+  readonly attempts?: number
+  readonly gripper?: Gripper
+}
+
+/** On either side of the object when the fingers come, metres, as far as the gripper opens. */
+const CLEARANCE = 0.01
+/** The closing axis leans from the surface's normal by up to this, radians: less than the friction cone. */
+const LEAN = 0.25
+/** Approaches from further below than this, as the z of the approach, are not tried. */
+const MOST_UPWARD = 0.1
+/** The grasp centre stands back from the contacts by one of these, metres: flat things are held by the finger tips. */
+const RETREATS = [0, 0.004, 0.007]
+/** A grasp must also hold when moved by this, metres, and turned by this, radians, about each axis either way. */
+const SHIFT = 0.003
+const TURN = 0.05
+/** So many times more grasps are found than returned, to choose a spread set from. */
+const CHOICE = 3
+
+/** Grasps of an object that stands on z = 0, spread over all that were found; fewer than asked for, or none, where few exist. */
+export function deriveGrasps(mesh: Mesh, options: DeriveOptions): GraspPose[] {
+  const { key, count = 256, attempts = 30_000, gripper = PARALLEL_JAW } = options
+  const bvh = new Bvh(mesh)
+  const scene = onTable(bvh)
+  const [surfaceKey, choiceKey] = key.split(2)
+  const surface = sampleSurface(mesh, attempts, surfaceKey)
+  const normals = surface.fields!.normals.data
+  const found: GraspPose[] = []
+  for (let i = 0; i < attempts && found.length < count * CHOICE; i++) {
+    const chance = hostUniform(choiceKey.foldIn(i), 4)
+    const point = surface.points.subarray(i * 3, i * 3 + 3)
+    const closing = lean(normals.subarray(i * 3, i * 3 + 3), chance[0], chance[1])
+    const approach = around(closing, 2 * Math.PI * chance[2])
+    if (approach[2] > MOST_UPWARD) continue
+    const partners = oppositePoints(bvh, point, closing, gripper.maxOpening)
+    const reach = partners[Math.floor(chance[3] * partners.length)] / 2
+    const centre = along(point, closing, reach)
+    const grasp = standingBack(scene, centre, approach, closing, Math.abs(reach) * 2, gripper)
+    if (grasp) found.push(grasp)
+  }
+  return spreadPoses(found, count)
+}
+
+/** The first of the retreats at which the grasp is robust, with the object in the middle of the fingers. */
+function standingBack(
+  scene: GraspScene,
+  centre: Point,
+  approach: Point,
+  closing: Point,
+  thickness: number,
+  gripper: Gripper,
+): GraspPose | undefined {
+  const widthOf = (clear: number) => Math.min(gripper.maxOpening, clear + 2 * CLEARANCE)
+  for (const retreat of RETREATS) {
+    const position = along(centre, approach, -retreat)
+    const grade = gradeGrasp(scene, poseFromAxes(position, approach, closing, widthOf(thickness)), gripper)
+    if (!grade.holds) continue
+    const middle = along(position, closing, grade.middle)
+    const pose = poseFromAxes(middle, approach, closing, widthOf(grade.thickness))
+    if (holdsNearby(scene, pose, gripper)) return pose
+  }
+  return undefined
+}
+
+/** Whether a grasp holds, and still does when it is a little off. */
+export function holdsNearby(scene: GraspScene, pose: GraspPose, gripper: Gripper = PARALLEL_JAW): boolean {
+  if (!gradeGrasp(scene, pose, gripper).holds) return false
+  const { position, rotation: r, width } = pose
+  const axes = [0, 1, 2].map(axis => [r[axis], r[3 + axis], r[6 + axis]] as Point)
+  for (const axis of axes) {
+    for (const sign of [1, -1]) {
+      const moved = { ...pose, position: along(position, axis, sign * SHIFT) }
+      if (!gradeGrasp(scene, moved, gripper).holds) return false
+      const turned = axes.map(other => (other === axis ? axis : along(other, cross(axis, other), sign * TURN)))
+      if (!gradeGrasp(scene, poseFromAxes(position, turned[0], turned[1], width), gripper).holds) return false
+    }
+  }
+  return true
+}
+
+type Point = [number, number, number]
+
+/** Signed distances along the closing axis to the points where it leaves or enters the mesh again; 0 for a sheet. */
+function oppositePoints(bvh: Bvh, point: Float32Array, closing: Point, most: number): number[] {
+  const distances: number[] = []
+  for (const sign of [1, -1]) {
+    bvh.visitRay(point, [sign * closing[0], sign * closing[1], sign * closing[2]], distance => {
+      if (distance > 1e-5 && distance < most) distances.push(sign * distance)
+      return false
+    })
+  }
+  return distances.length > 0 ? distances : [0]
+}
+
+/** A unit vector within LEAN of `axis`, evenly over that cap. */
+function lean(axis: ArrayLike<number>, u: number, v: number): Point {
+  const angle = LEAN * Math.sqrt(u)
+  const beside = around(axis, 2 * Math.PI * v)
+  const [c, s] = [Math.cos(angle), Math.sin(angle)]
+  return [c * axis[0] + s * beside[0], c * axis[1] + s * beside[1], c * axis[2] + s * beside[2]]
+}
+
+/** The unit vector at right angles to the unit vector `axis`, at `angle` about it. */
+export function around(axis: ArrayLike<number>, angle: number): Point {
+  const [x, y, z] = [axis[0], axis[1], axis[2]]
+  const least = Math.abs(x) < 0.6 ? [1, 0, 0] : [0, 1, 0]
+  const first = cross([x, y, z], least)
+  const length = Math.hypot(...first)
+  const e: Point = [first[0] / length, first[1] / length, first[2] / length]
+  const f = cross([x, y, z], e)
+  const [c, s] = [Math.cos(angle), Math.sin(angle)]
+  return [c * e[0] + s * f[0], c * e[1] + s * f[1], c * e[2] + s * f[2]]
+}
+
+function along(point: ArrayLike<number>, axis: ArrayLike<number>, distance: number): Point {
+  return [point[0] + distance * axis[0], point[1] + distance * axis[1], point[2] + distance * axis[2]]
+}
+
+function cross(a: ArrayLike<number>, b: ArrayLike<number>): Point {
+  return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
