@@ -93,15 +93,20 @@ async function build(piece: Piece, number: number): Promise<Built | undefined> {
   const scene = onTable(new Bvh(mesh))
   const stored = unpackObject(packObject({ mesh: prepared, grasps: found }, header), header).grasps
   const grasps = found.filter((_, i) => gradeGrasp(scene, stored[i]).holds)
-  console.log(`${piece.id}: ${mesh.faces.length / 3} triangles, ${grasps.length} grasps (${found.length - grasps.length} lost)`)
+  console.log(
+    `${piece.id}: ${mesh.faces.length / 3} triangles, ${grasps.length} grasps (${found.length - grasps.length} lost)`,
+  )
   if (grasps.length < FEWEST_GRASPS) return undefined
   const kept = { ...header, grasps: grasps.length }
   return { piece, text: textOf(piece), block: packObject({ mesh: prepared, grasps }, kept), header: kept, mesh }
 }
 
 function report(): void {
-  for (const [reason, ids] of dropped) console.log(`dropped, ${reason}: ${ids.length}${ids.length < 80 ? ` (${ids.join(', ')})` : ''}`)
+  for (const [reason, ids] of dropped)
+    console.log(`dropped, ${reason}: ${ids.length}${ids.length < 80 ? ` (${ids.join(', ')})` : ''}`)
   const count = (split: string) => objects.filter(object => object.split === split).length
   const grasps = objects.reduce((sum, object) => sum + object.grasps, 0)
-  console.log(`${objects.length} objects: ${count('train')} to train on, ${count('held-out')} held out; ${grasps} grasps; ${data.length} bytes`)
+  console.log(
+    `${objects.length} objects: ${count('train')} to train on, ${count('held-out')} held out; ${grasps} grasps; ${data.length} bytes`,
+  )
 }

@@ -1,7 +1,7 @@
 // From a piece of a catalogue to the mesh that ships: standing in metres, only what can be seen from outside, light.
 
-import { type Mesh, parseObj } from '@ditkit/scene-collate'
 import { rngKey } from '@ditkit/core'
+import { type Mesh, parseObj } from '@ditkit/scene-collate'
 import type { Piece } from './catalogue'
 import { reorder, simplify } from './simplify'
 import { standUp } from './stand'

@@ -1,8 +1,8 @@
 // Which objects are held out: a fixed share by hash, objects of like shape or of the same name together.
 
 import { createHash } from 'node:crypto'
-import { type Mesh, sampleSurface } from '@ditkit/scene-collate'
 import { rngKey } from '@ditkit/core'
+import { type Mesh, sampleSurface } from '@ditkit/scene-collate'
 
 /** Share of the objects that are held out, at least. */
 const HELD_OUT = 0.18

@@ -65,7 +65,10 @@ export function closeFingers(
   // A flat face is not met at one depth exactly.
   const depth = Math.min(PAD_YIELD, thickness * YIELD_SHARE) + 1e-6
   const cosine = 1 / Math.hypot(1, friction)
-  const patches = [touch(held, cutOut, -1, -left.low - depth, cosine), touch(held, cutOut, 1, right.high - depth, cosine)]
+  const patches = [
+    touch(held, cutOut, -1, -left.low - depth, cosine),
+    touch(held, cutOut, 1, right.high - depth, cosine),
+  ]
   for (const patch of patches) {
     if (patch.area < SMALLEST_PATCH) return { failure: 'the fingers touch too little' }
     if (patch.coneArea < Math.max(SMALLEST_PATCH, CONE_SHARE * patch.area)) return { failure: 'the fingers slip' }

@@ -1,6 +1,6 @@
 // Pictures of point clouds and grasps: each scene from two sides, points in their colours, grippers as wire frames.
 
-import { type SKRSContext2D, createCanvas } from '@napi-rs/canvas'
+import { createCanvas, type SKRSContext2D } from '@napi-rs/canvas'
 import { fingerBox, PARALLEL_JAW } from '../grasp/gripper'
 import type { GraspPose } from '../grasp/pose'
 import { FONT } from './font'
@@ -61,7 +61,11 @@ type Vector = readonly [number, number, number]
 function drawScene(context: SKRSContext2D, scene: SceneView, view: View): void {
   const camera = cameraOf(view)
   const grasps = (scene.grasps ?? []).map(({ pose, color }) => ({ lines: gripperLines(pose), color }))
-  const fit = fitTo(camera, scene.points, grasps.flatMap(({ lines }) => lines.flat()))
+  const fit = fitTo(
+    camera,
+    scene.points,
+    grasps.flatMap(({ lines }) => lines.flat()),
+  )
   drawTable(context, camera, fit, scene.points)
   const order = Array.from({ length: scene.points.length / 3 }, (_, i) => i)
   const depth = order.map(i => dot(camera.forward, at(scene.points, i)))

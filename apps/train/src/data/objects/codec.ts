@@ -17,8 +17,8 @@ export interface BlockHeader {
   readonly triangles: number
   readonly grasps: number
   /** Bounds of the mesh, metres. */
-  readonly low: readonly [number, number, number]
-  readonly high: readonly [number, number, number]
+  readonly low: [number, number, number]
+  readonly high: [number, number, number]
 }
 
 const STEPS = 0xffff
@@ -91,7 +91,7 @@ export function unpackObject(block: Uint8Array, header: BlockHeader): ObjectGeom
   }
   const faces = new Int32Array(triangles * 3)
   for (let i = 0, next = 0; i < faces.length; i++) {
-    faces[i] = next - number(vertices * 3 + i)
+    faces[i] = (next - number(vertices * 3 + i)) & STEPS
     next = Math.max(next, faces[i] + 1)
   }
   const first = (vertices + triangles) * 3

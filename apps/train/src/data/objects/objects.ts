@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type RngKey } from '@ditkit/core'
+import type { RngKey } from '@ditkit/core'
 import { type Mesh, sampleSurface } from '@ditkit/scene-collate'
 import { z } from 'zod'
 import { messageOf, UserError } from '../../errors'
@@ -129,6 +129,7 @@ function readData(file: string, expected: ObjectIndex['data']): Buffer {
     throw new UserError(`${file} has ${bytes.length} bytes, its index says ${expected.bytes}; ${AGAIN}`)
   }
   const found = createHash('sha256').update(bytes).digest('hex')
-  if (found !== expected.sha256) throw new UserError(`${file} is damaged: its SHA-256 is ${found}, its index says ${expected.sha256}; ${AGAIN}`)
+  if (found !== expected.sha256)
+    throw new UserError(`${file} is damaged: its SHA-256 is ${found}, its index says ${expected.sha256}; ${AGAIN}`)
   return bytes
 }
