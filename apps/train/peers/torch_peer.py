@@ -186,7 +186,37 @@ class Op:
         }[p["op"]]
 
 
-CASES = {"gemm": Gemm, "attention": Attention, "step": Step, "op": Op}
+BALL_RADIUS = 0.1
+
+
+class Points:
+    def __init__(self, p):
+        self.count = p["count"]
+        self.points = torch.rand(p["batch"], p["points"], 3)
+        self.queries = torch.rand(p["batch"], p["queries"], 3)
+        self.run = {"farthest": self.farthest, "nearest": self.nearest, "ball": self.ball}[p["op"]]
+
+    def farthest(self):
+        samples = torch.arange(self.points.shape[0])
+        farthest = (self.points - self.points.mean(1, keepdim=True)).square().sum(-1).argmax(-1)
+        distances = torch.full(self.points.shape[:2], math.inf)
+        chosen = []
+        for _ in range(self.count):
+            chosen.append(farthest)
+            moved = self.points - self.points[samples, farthest].unsqueeze(1)
+            torch.minimum(distances, moved.square_().sum(-1), out=distances)
+            farthest = distances.argmax(-1)
+        return torch.stack(chosen, 1)
+
+    def nearest(self):
+        return torch.cdist(self.queries, self.points).topk(self.count, largest=False)
+
+    def ball(self):
+        distances = torch.cdist(self.queries, self.points)
+        return distances.masked_fill_(distances > BALL_RADIUS, math.inf).topk(self.count, largest=False)
+
+
+CASES = {"gemm": Gemm, "attention": Attention, "step": Step, "op": Op, "points": Points}
 
 
 class Entry:

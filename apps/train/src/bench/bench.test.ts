@@ -115,6 +115,9 @@ describe('ditkit’s side', () => {
     ...(['add', 'mul', 'gelu', 'softmax', 'layerNorm', 'sum'] as const).map(
       (op, i): Problem => ({ kind: 'op', op, rows: 16, columns: 512, tape: i % 2 === 0 }),
     ),
+    ...(['farthest', 'nearest', 'ball'] as const).flatMap(op =>
+      [false, true].map((host): Problem => ({ kind: 'points', op, batch: 2, points: 99, queries: 5, count: 7, host })),
+    ),
   ]
 
   it.each(problems)('runs $kind $bias $op', async problem => {

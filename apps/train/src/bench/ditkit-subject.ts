@@ -5,6 +5,7 @@ import type { Device } from '@ditkit/core'
 import { attentionWork } from './ditkit-attention'
 import { gemmWork } from './ditkit-gemm'
 import { opWork } from './ditkit-op'
+import { pointsWork } from './ditkit-points'
 import { stepWork } from './ditkit-step'
 import { flopsOf, type Problem, repeatsOf } from './problem'
 import type { Subject } from './subject'
@@ -33,6 +34,8 @@ function workOf(device: Device, problem: Problem): Work {
       return stepWork(device, problem)
     case 'op':
       return opWork(device, problem)
+    case 'points':
+      return pointsWork(device, problem)
   }
 }
 

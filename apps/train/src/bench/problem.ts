@@ -54,7 +54,22 @@ export interface OpProblem {
   readonly tape: boolean
 }
 
-export type Problem = GemmProblem | AttentionProblem | StepProblem | OpProblem
+/** Points chosen from clouds in the unit cube: `count` farthest, or the `count` nearest of each of `queries`, in the ball of `BALL_RADIUS` or anywhere. */
+export interface PointsProblem {
+  readonly kind: 'points'
+  readonly op: 'farthest' | 'nearest' | 'ball'
+  readonly batch: number
+  readonly points: number
+  readonly queries: number
+  readonly count: number
+  /** ditkit only: the functions on typed arrays, which take no device. */
+  readonly host?: boolean
+}
+
+/** As in torch_peer.py. */
+export const BALL_RADIUS = 0.1
+
+export type Problem = GemmProblem | AttentionProblem | StepProblem | OpProblem | PointsProblem
 
 /** Floating-point operations of one run, a multiply-add being two; undefined where no rate is customary. */
 export function flopsOf(problem: Problem): number | undefined {
@@ -80,6 +95,11 @@ export function repeatsOf(problem: Problem, slowdown = 1): number {
   if (problem.kind === 'op') {
     const seconds = 4e-6 + (bytesOf(problem) ?? 0) / 20e9
     return Math.max(1, Math.round(Math.min(20_000, 0.04 / seconds) / slowdown))
+  }
+  if (problem.kind === 'points') {
+    const { batch, points, queries, count } = problem
+    const distances = batch * points * (queries || count)
+    return Math.max(1, Math.round(Math.min(1000, 2e8 / distances) / slowdown))
   }
   const flops = flopsOf(problem) ?? 1e10
   return Math.max(1, Math.round(Math.min(1000, 1e10 / flops) / slowdown))

@@ -5,10 +5,11 @@ import { attentions } from './attention'
 import { gemms } from './gemm'
 import type { Machine } from './machine'
 import { ops } from './ops'
+import { points } from './points'
 import { steps } from './step'
 
 export type { Machine } from './machine'
 
 export function experimentsFor(machine: Machine): Experiment[] {
-  return [...gemms(machine), ...attentions(machine), ...steps(machine), ...ops()]
+  return [...gemms(machine), ...attentions(machine), ...steps(machine), ...ops(), ...points(machine)]
 }
