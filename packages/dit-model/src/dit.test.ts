@@ -2,8 +2,8 @@ import { type Device, noGrad, reference, rngKey, scope, type Tensor } from '@dit
 import { skipInit } from '@ditkit/nn'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CONDITIONAL, hashed, hashedModel, UNCONDITIONAL } from '../test/configs'
-import { DiT, type DiTConfig, type DiTPreset, ditPreset, type Labels, type Timesteps } from './dit'
-import { timestepEmbedding } from './timestep-embedding'
+import { DiT, type DiTConfig, type DiTPreset, ditPreset, type Labels } from './dit'
+import { type Timesteps, timestepEmbedding } from './timestep-embedding'
 
 const TINY = { inputSize: 2, patchSize: 2, inChannels: 1, hiddenSize: 8, depth: 1, numHeads: 2, numClasses: 5 }
 

@@ -35,10 +35,7 @@ import {
 import { type GuideOptions, guide } from './guidance'
 import { patchify, unpatchify } from './patches'
 import { sinCosPositions } from './position-embedding'
-import { TIMESTEP_CHANNELS, timestepEmbedding } from './timestep-embedding'
-
-/** One timestep for the batch, or B of them, on the host; or the [B, 256] that `timestepEmbedding` made of them. */
-export type Timesteps = number | ArrayLike<number> | Tensor
+import { TIMESTEP_CHANNELS, type Timesteps, timestepSinusoids } from './timestep-embedding'
 
 /** B class numbers on the host, or as an i32 tensor [B]; `model.nullClass` is "no class". */
 export type Labels = ArrayLike<number> | Tensor
@@ -110,7 +107,7 @@ class PatchEmbed extends Module {
 }
 
 /** Sinusoids of t [B, 256] → [B, C]. */
-class TimestepEmbedder extends Module {
+export class TimestepEmbedder extends Module {
   readonly mlp: Sequential
 
   constructor(device: Device, key: RngKey, hidden: number) {
@@ -304,7 +301,7 @@ export class DiT extends Module {
     const guided = Math.min(options.guidedChannels ?? guidedChannels, inChannels)
     const batch = x.shape[0]
     return scope(() => {
-      const sinusoids = this.sinusoids(batch, t)
+      const sinusoids = timestepSinusoids('DiT', this.device, batch, t)
       const classes = concat([this.labelTensor(batch, labels), this.labelTensor(batch, negative)], 0)
       const both = this.forward(concat([x, x], 0), concat([sinusoids, sinusoids], 0), classes)
       const conditional = slice(both, 0, 0, batch)
@@ -317,22 +314,10 @@ export class DiT extends Module {
 
   /** c [B, C]: what the blocks are conditioned on. */
   private condition(batch: number, t: Timesteps, labels: Labels | undefined, key: RngKey | undefined): Tensor {
-    const time = this.t_embedder.forward(this.sinusoids(batch, t))
+    const time = this.t_embedder.forward(timestepSinusoids('DiT', this.device, batch, t))
     if (this.y_embedder) return add(time, this.y_embedder.forward(this.labelTensor(batch, labels), key))
     if (labels) throw new RangeError('DiT: labels were given to an unconditional model (numClasses 0)')
     return time
-  }
-
-  private sinusoids(batch: number, t: Timesteps): Tensor {
-    if (typeof t === 'number') return this.sinusoids(batch, new Float64Array(batch).fill(t))
-    const sinusoids = t instanceof Tensor ? t : timestepEmbedding(this.device, t)
-    if (sinusoids.shape.join() !== `${batch},${TIMESTEP_CHANNELS}`) {
-      const got = t instanceof Tensor ? `a tensor [${t.shape.join(', ')}]` : `${t.length} numbers`
-      throw new RangeError(
-        `DiT: t is ${got} but x has ${batch} samples (expected one number, ${batch} numbers, or timestepEmbedding(device, t))`,
-      )
-    }
-    return sinusoids
   }
 
   private labelTensor(batch: number, labels: Labels = new Int32Array(batch).fill(this.nullClass)): Tensor {

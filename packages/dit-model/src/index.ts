@@ -1,5 +1,22 @@
 export { type InferOptions, inferDiTConfig, pickDiTWeights } from './checkpoint'
-export { DiT, type DiTConfig, type DiTPreset, ditPreset, type Labels, type Timesteps } from './dit'
+export type { EncodedCondition, SceneCondition } from './condition'
+export type { Conditioning } from './conditioned-block'
+export { DiT, type DiTConfig, type DiTPreset, ditPreset, type Labels } from './dit'
+export { type LocalConfig, LocalEncoder } from './encoders/local'
+export { type PerceiverConfig, PerceiverEncoder, PerceiverPool } from './encoders/perceiver'
+export { PointNet, type PointNetConfig } from './encoders/pointnet'
+export { makeSceneEncoder, type SceneEncoderConfig } from './encoders/scene-encoder'
+export type { SceneEncoder, SceneTokens } from './encoders/scene-tokens'
+export {
+  type PointSet,
+  SetAbstraction,
+  type SetAbstractionConfig,
+  SetAbstractionEncoder,
+  type SetAbstractionLevel,
+} from './encoders/set-abstraction'
 export { type GuidedOptions, type GuideOptions, guide, guided, limitedScale } from './guidance'
+export { type PoseFrameKind, type PoseFrames, poseFrames } from './pose-geometry'
 export { sinCosPositions } from './position-embedding'
-export { TIMESTEP_CHANNELS, timestepEmbedding } from './timestep-embedding'
+export { SceneDiT, type SceneDiTOptions } from './scene-dit'
+export { type CompleteSceneDiTConfig, completeConfig, type SceneDiTConfig } from './scene-dit-config'
+export { TIMESTEP_CHANNELS, type Timesteps, timestepEmbedding } from './timestep-embedding'

@@ -1,11 +1,14 @@
 // Sinusoids of a timestep, cosines then sines (facebookresearch/DiT; the idea is from Vaswani et al. 2017).
 
-import type { Device, Tensor } from '@ditkit/core'
+import { type Device, Tensor } from '@ditkit/core'
 
 /** Sinusoids the model's timestep MLP takes. */
 export const TIMESTEP_CHANNELS = 256
 
 const LONGEST_PERIOD = 10_000
+
+/** One timestep for the batch, or B of them, on the host; or the [B, 256] that `timestepEmbedding` made of them. */
+export type Timesteps = number | ArrayLike<number> | Tensor
 
 /** Angular frequencies from 1 down to almost 1/LONGEST_PERIOD. */
 function frequencies(count: number): Float64Array {
@@ -33,4 +36,17 @@ export function timestepEmbedding(device: Device, t: ArrayLike<number>, dim = TI
     }
   }
   return device.tensor(values, [t.length, dim])
+}
+
+/** [B, 256] for a batch; `owner` is who says that the counts do not fit. */
+export function timestepSinusoids(owner: string, device: Device, batch: number, t: Timesteps): Tensor {
+  if (typeof t === 'number') return timestepEmbedding(device, new Float64Array(batch).fill(t))
+  const sinusoids = t instanceof Tensor ? t : timestepEmbedding(device, t)
+  if (sinusoids.shape.join() !== `${batch},${TIMESTEP_CHANNELS}`) {
+    const got = t instanceof Tensor ? `a tensor [${t.shape.join(', ')}]` : `${t.length} numbers`
+    throw new RangeError(
+      `${owner}: t is ${got} but x has ${batch} samples (expected one number, ${batch} numbers, or timestepEmbedding(device, t))`,
+    )
+  }
+  return sinusoids
 }

@@ -1,0 +1,48 @@
+// What is around a pose: its k nearest points, seen from it.
+
+import { concat, type Device, gatherPoints, nearestPoints, type RngKey, scope, slice, type Tensor } from '@ditkit/core'
+import { Module } from '@ditkit/nn'
+import { clearPadding, maskedMax } from '../masked'
+import { inFrame, offsetsFrom, type PoseFrames } from '../pose-geometry'
+import { checkPoints } from './check-points'
+import { SharedMLP } from './shared-mlp'
+
+export interface LocalConfig {
+  /** How many points a pose sees. */
+  neighbors: number
+  /** Of the layers every neighbour goes through. Default [64, 128]. */
+  widths?: readonly number[]
+}
+
+/** The maximum over a pose's nearest points of their offsets, in the pose's frame, and features → [B, G, width]. */
+export class LocalEncoder extends Module {
+  readonly mlp: SharedMLP
+  readonly width: number
+
+  /** `channels`: numbers of a point: x, y, z and then its features. */
+  constructor(
+    device: Device,
+    key: RngKey,
+    readonly channels: number,
+    readonly config: LocalConfig,
+  ) {
+    super()
+    const { widths = [64, 128] } = config
+    this.width = widths[widths.length - 1]
+    this.mlp = new SharedMLP(device, key, channels, widths)
+  }
+
+  /** frames of G poses; points [B, P, channels]; mask bool [B, P]. Without a valid point the result is 0. */
+  forward(frames: PoseFrames, points: Tensor, mask: Tensor): Tensor {
+    checkPoints('LocalEncoder', points, mask, this.channels)
+    return scope(() => {
+      const cleared = clearPadding(points, mask)
+      const positions = slice(cleared, 2, 0, 3)
+      const near = nearestPoints(frames.positions, positions, this.config.neighbors, { mask })
+      const grouped = gatherPoints(cleared, near.indices)
+      const offsets = inFrame(frames, offsetsFrom(frames, slice(grouped, 3, 0, 3)))
+      const seen = this.channels > 3 ? concat([offsets, slice(grouped, 3, 3)], 3) : offsets
+      return maskedMax(this.mlp.forward(seen), near.mask)
+    }, 'LocalEncoder.forward')
+  }
+}
