@@ -4,8 +4,8 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { cacheFolder } from '../cache-folder'
 import { UserError } from '../errors'
 import { peerFolder } from '../package-files'
 import type { PeerCommand } from './peer-process'
@@ -67,7 +67,7 @@ function folderOf(name: NpmPeer): string | undefined {
 }
 
 function cacheOf(name: NpmPeer): string {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ditkit', 'peers', name)
+  return cacheFolder('peers', name)
 }
 
 function resolvable(folder: string, pkg: string): boolean {
