@@ -158,6 +158,7 @@ it('padding does not count as arithmetic, and short problems are repeated', () =
   expect(flopsOf({ ...problem, lengths: [100, 0] })).toBe(2 * 2 * 10 * 100 * 4)
   expect(repeatsOf(problem)).toBeGreaterThan(100)
   expect(repeatsOf({ kind: 'gemm', m: 4096, n: 4096, k: 4096 })).toBe(1)
+  expect(repeatsOf({ kind: 'gemm', m: 1024, n: 384, k: 384 })).toBe(99)
 })
 
 describe('an experiment', () => {

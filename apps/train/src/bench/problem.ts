@@ -89,7 +89,10 @@ export function bytesOf(problem: Problem): number | undefined {
   return 4 * tensors * rows * columns
 }
 
-/** How often a run repeats the problem, so that it takes long enough to be timed: a few tens of milliseconds. */
+/**
+ * How often a run repeats the problem, back to back as in a step, so that it takes long enough to be timed: a few tens of milliseconds,
+ * products at 600 GFLOP/s 50. The same for every side; what is slower runs longer.
+ */
 export function repeatsOf(problem: Problem, slowdown = 1): number {
   if (problem.kind === 'step') return 1
   if (problem.kind === 'op') {
@@ -102,5 +105,6 @@ export function repeatsOf(problem: Problem, slowdown = 1): number {
     return Math.max(1, Math.round(Math.min(1000, 2e8 / distances) / slowdown))
   }
   const flops = flopsOf(problem) ?? 1e10
-  return Math.max(1, Math.round(Math.min(1000, 1e10 / flops) / slowdown))
+  const wanted = problem.kind === 'gemm' ? 3e10 : 1e10
+  return Math.max(1, Math.round(Math.min(1000, wanted / flops) / slowdown))
 }
