@@ -50,8 +50,7 @@ void collect(const PointCloud& cloud, PointTree& tree) {
   tree.leaves = leaves_for(tree.count);
 }
 
-// Writes the box around points; returns the axis along which it is longest.
-int enclose(const Point* points, int64_t count, float* box) {
+void enclose(const Point* points, int64_t count, float* box) {
   const float infinity = std::numeric_limits<float>::infinity();
   float least[3] = {infinity, infinity, infinity}, greatest[3] = {-infinity, -infinity, -infinity};
   for (int64_t i = 0; i < count; ++i) {
@@ -61,13 +60,13 @@ int enclose(const Point* points, int64_t count, float* box) {
       greatest[axis] = value > greatest[axis] ? value : greatest[axis];
     }
   }
-  int longest = 0;
-  for (int axis = 0; axis < 3; ++axis) {
-    box[axis] = least[axis];
-    box[3 + axis] = greatest[axis];
-    if (greatest[axis] - least[axis] > greatest[longest] - least[longest]) longest = axis;
-  }
-  return longest;
+  std::copy(least, least + 3, box);
+  std::copy(greatest, greatest + 3, box + 3);
+}
+
+int longest_side(const float* box) {
+  const float x = box[3] - box[0], y = box[4] - box[1], z = box[5] - box[2];
+  return x >= y && x >= z ? 0 : y >= z ? 1 : 2;
 }
 
 void fill_leaf(const PointTree& tree, const Point* points, int64_t leaf) {
@@ -80,26 +79,53 @@ void fill_leaf(const PointTree& tree, const Point* points, int64_t leaf) {
   }
 }
 
+PointNode left_of(const PointNode& n) { return {n.node + 1, n.first, (n.first + n.last) / 2}; }
+PointNode right_of(const PointNode& n) {
+  const int64_t middle = (n.first + n.last) / 2;
+  return {n.node + 2 * (middle - n.first), middle, n.last};
+}
+
 // The node number `number` of those `level` below the root; false when there is none.
 bool find_node(const PointTree& tree, int level, int64_t number, PointNode* node) {
   *node = {0, 0, tree.leaves};
   if (tree.leaves == 0) return false;
   for (int bit = level - 1; bit >= 0; --bit) {
     if (node->is_leaf()) return false;
-    const int64_t middle = (node->first + node->last) / 2;
-    if (number >> bit & 1) *node = {node->node + 2 * (middle - node->first), middle, node->last};
-    else *node = {node->node + 1, node->first, middle};
+    *node = number >> bit & 1 ? right_of(*node) : left_of(*node);
   }
   return true;
 }
 
-void settle(const PointTree& tree, Point* points, const PointNode& node) {
+// Divides the node's points between its children. Until `draw_boxes`, an inner node's box is its cell: its share of the space, which is
+// known without a look at the points.
+void divide(const PointTree& tree, Point* points, const PointNode& node) {
   const int64_t start = node.first * kLeaf, end = std::min(node.last * kLeaf, tree.count);
-  const int axis = enclose(points + start, end - start, tree.boxes + kBox * node.node);
-  if (node.is_leaf()) return fill_leaf(tree, points, node.first);
-  Point* const middle = points + (node.first + node.last) / 2 * kLeaf;
+  float* const box = tree.boxes + kBox * node.node;
+  if (node.is_leaf()) {
+    enclose(points + start, end - start, box);
+    return fill_leaf(tree, points, node.first);
+  }
+  const int axis = longest_side(box);
+  const PointNode left = left_of(node), right = right_of(node);
+  Point* const middle = points + right.first * kLeaf;
   std::nth_element(points + start, middle, points + end,
                    [axis](const Point& a, const Point& b) { return a.c[axis] < b.c[axis]; });
+  float *const below = tree.boxes + kBox * left.node, *const above = tree.boxes + kBox * right.node;
+  std::copy(box, box + 6, below);
+  std::copy(box, box + 6, above);
+  below[3 + axis] = above[axis] = middle->c[axis];
+}
+
+void draw_boxes(const PointTree& tree, const PointNode& node) {
+  if (node.is_leaf()) return;
+  draw_boxes(tree, left_of(node));
+  draw_boxes(tree, right_of(node));
+  float* const box = tree.boxes + kBox * node.node;
+  const float *const a = tree.boxes + kBox * left_of(node).node, *const b = tree.boxes + kBox * right_of(node).node;
+  for (int i = 0; i < 3; ++i) {
+    box[i] = std::min(a[i], b[i]);
+    box[3 + i] = std::max(a[3 + i], b[3 + i]);
+  }
 }
 
 // An order of all floats but NaN as integers, with -0 before 0.
@@ -122,6 +148,7 @@ void build_point_trees(const PointCloud* clouds, PointTree* trees, int64_t count
   each(count, [&](int64_t b) {
     trees[b] = place(memory + b * point_tree_floats(total), total);
     collect(clouds[b], trees[b]);
+    if (trees[b].count > 0) enclose(points_of(trees[b], total), trees[b].count, trees[b].boxes);
   });
   int64_t most = 0;
   for (int64_t b = 0; b < count; ++b) most = std::max(most, trees[b].leaves);
@@ -130,9 +157,12 @@ void build_point_trees(const PointCloud* clouds, PointTree* trees, int64_t count
     each(count << level, [&](int64_t k) {
       const PointTree& tree = trees[k >> level];
       PointNode node;
-      if (find_node(tree, level, k & ((int64_t{1} << level) - 1), &node)) settle(tree, points_of(tree, total), node);
+      if (find_node(tree, level, k & ((int64_t{1} << level) - 1), &node)) divide(tree, points_of(tree, total), node);
     });
   }
+  each(count, [&](int64_t b) {
+    if (trees[b].count > 0) draw_boxes(trees[b], {0, 0, trees[b].leaves});
+  });
 }
 
 bool precedes(const PointTree& tree, int64_t a, int64_t b) {

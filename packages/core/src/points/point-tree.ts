@@ -39,20 +39,43 @@ export function pointTree(points: Float32Array, mask?: ArrayLike<number>): Point
   const indices = all.subarray(0, count)
   const leaves = Math.ceil(count / LEAF)
   const boxes = new Float32Array(6 * Math.max(0, 2 * leaves - 1))
+  // On the way down a node's box is its cell, its share of the space, which is known without a look at the points; on the way up it is drawn around them.
   const split = (node: number, first: number, last: number) => {
-    const axis = enclose(points, indices, startOfLeaf(first), Math.min(startOfLeaf(last), count), boxes, 6 * node)
-    if (last - first === 1) return
+    const [start, end] = [startOfLeaf(first), Math.min(startOfLeaf(last), count)]
+    if (last - first === 1) {
+      enclose(points, indices, start, end, boxes, 6 * node)
+      return
+    }
+    const axis = longestSide(boxes, 6 * node)
     const middle = middleOf(first, last)
-    divide(points, axis, indices, startOfLeaf(first), Math.min(startOfLeaf(last), count), startOfLeaf(middle))
-    split(node + 1, first, middle)
-    split(rightChildOf(node, first, last), middle, last)
+    const cut = startOfLeaf(middle)
+    divide(points, axis, indices, start, end, cut)
+    const left = node + 1
+    const right = rightChildOf(node, first, last)
+    for (const child of [left, right]) boxes.copyWithin(6 * child, 6 * node, 6 * node + 6)
+    boxes[6 * left + 3 + axis] = boxes[6 * right + axis] = points[3 * indices[cut] + axis]
+    split(left, first, middle)
+    split(right, middle, last)
+    for (let i = 0; i < 3; i++) {
+      boxes[6 * node + i] = Math.min(boxes[6 * left + i], boxes[6 * right + i])
+      boxes[6 * node + 3 + i] = Math.max(boxes[6 * left + 3 + i], boxes[6 * right + 3 + i])
+    }
   }
-  if (leaves > 0) split(0, 0, leaves)
-  const along = (axis: number) => Float32Array.from(indices, i => points[3 * i + axis])
-  return { count, x: along(0), y: along(1), z: along(2), indices, leaves, boxes }
+  if (leaves > 0) {
+    enclose(points, indices, 0, count, boxes, 0)
+    split(0, 0, leaves)
+  }
+  const [x, y, z] = [new Float32Array(count), new Float32Array(count), new Float32Array(count)]
+  for (let i = 0; i < count; i++) {
+    const at = 3 * indices[i]
+    x[i] = points[at]
+    y[i] = points[at + 1]
+    z[i] = points[at + 2]
+  }
+  return { count, x, y, z, indices, leaves, boxes }
 }
 
-/** Writes the box around the points at start … end − 1; returns the axis along which it is longest. */
+/** Writes the box around the points at start … end − 1. */
 function enclose(
   points: Float32Array,
   indices: Int32Array,
@@ -60,25 +83,21 @@ function enclose(
   end: number,
   boxes: Float32Array,
   at: number,
-): number {
-  let longest = 0
-  let length = -1
-  for (let axis = 0; axis < 3; axis++) {
-    let least = Number.POSITIVE_INFINITY
-    let greatest = Number.NEGATIVE_INFINITY
-    for (let i = start; i < end; i++) {
+): void {
+  boxes.fill(Number.POSITIVE_INFINITY, at, at + 3)
+  boxes.fill(Number.NEGATIVE_INFINITY, at + 3, at + 6)
+  for (let i = start; i < end; i++) {
+    for (let axis = 0; axis < 3; axis++) {
       const value = points[3 * indices[i] + axis]
-      if (value < least) least = value
-      if (value > greatest) greatest = value
-    }
-    boxes[at + axis] = least
-    boxes[at + 3 + axis] = greatest
-    if (greatest - least > length) {
-      length = greatest - least
-      longest = axis
+      if (value < boxes[at + axis]) boxes[at + axis] = value
+      if (value > boxes[at + 3 + axis]) boxes[at + 3 + axis] = value
     }
   }
-  return longest
+}
+
+function longestSide(boxes: Float32Array, at: number): number {
+  const [x, y, z] = [boxes[at + 3] - boxes[at], boxes[at + 4] - boxes[at + 1], boxes[at + 5] - boxes[at + 2]]
+  return x >= y && x >= z ? 0 : y >= z ? 1 : 2
 }
 
 /** Hoare's selection: puts those of start … end − 1 that are least along `axis` before `middle`. */
