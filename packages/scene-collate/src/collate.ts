@@ -1,10 +1,11 @@
 // Scenes with different numbers of points to one batch: padded with masks and lengths, or packed with offsets.
 
 import type { BatchArray, PackedBatch, PackedRows, PaddedBatch, PaddedRows, SceneBatch } from './batch'
+import { BatchMemory } from './batch-memory'
 import { checkAlike, checkFits, checkNames } from './check-batch'
 import { type CheckOptions, checkScene } from './check-scene'
 import { limitPoints, type PointLimit } from './limit/limit-points'
-import type { Field, FieldData, Scene } from './scene'
+import type { Field, Scene } from './scene'
 import { dropMasked, mapFields } from './select-points'
 import { IDENTITY } from './transform'
 
@@ -39,7 +40,11 @@ export function collateScenes(scenes: readonly Scene[], options: CollateOptions 
 }
 
 /** `collateScenes` of scenes that `checkScene` has passed and that have been limited. */
-export function collateChecked(given: readonly Scene[], options: CollateOptions): SceneBatch {
+export function collateChecked(
+  given: readonly Scene[],
+  options: CollateOptions,
+  memory = new BatchMemory(),
+): SceneBatch {
   const scenes = given.map(dropMasked)
   checkAlike(scenes)
   checkNames(scenes[0], options)
@@ -48,7 +53,7 @@ export function collateChecked(given: readonly Scene[], options: CollateOptions)
     size: scenes.length,
     names: scenes.map(scene => scene.name ?? ''),
     vectors: mapFields(vectors, ({ data, width }, name) => {
-      const out = like(data, scenes.length * width)
+      const out = memory.array(data, scenes.length * width)
       for (const [b, scene] of scenes.entries()) out.set(scene.vectors![name].data, b * width)
       return { data: out, shape: [scenes.length, width] }
     }),
@@ -60,11 +65,14 @@ export function collateChecked(given: readonly Scene[], options: CollateOptions)
   const set = (name: string) => scenes.map(scene => scene.sets![name])
 
   if (options.layout === 'packed') {
-    const pack = (columns: Field[]): PackedRows => ({ ...packRows(columns), ...offsetsOf(columns.map(rowCount)) })
+    const pack = (columns: Field[]): PackedRows => ({
+      ...packRows(columns, memory),
+      ...offsetsOf(columns.map(rowCount)),
+    })
     return {
       layout: 'packed',
       points: pack(points),
-      fields: mapFields(fields, (_, name) => packRows(field(name))),
+      fields: mapFields(fields, (_, name) => packRows(field(name), memory)),
       sets: mapFields(sets, (_, name) => pack(set(name))),
       ...shared,
     }
@@ -72,21 +80,25 @@ export function collateChecked(given: readonly Scene[], options: CollateOptions)
   const pad = (columns: Field[], name: string): PaddedRows => {
     const lengths = Int32Array.from(columns, rowCount)
     const rows = paddedLength(name, lengths, scenes, options)
-    return { ...padRows(columns, rows, options.padding?.[name]), mask: maskOf(lengths, rows), lengths }
+    return { ...padRows(columns, rows, options.padding?.[name], memory), mask: maskOf(lengths, rows, memory), lengths }
   }
   const paddedPoints = pad(points, 'points')
   return {
     layout: 'padded',
     points: paddedPoints,
-    fields: mapFields(fields, (_, name) => padRows(field(name), paddedPoints.shape[1], options.padding?.[name])),
+    fields: mapFields(fields, (_, name) =>
+      padRows(field(name), paddedPoints.shape[1], options.padding?.[name], memory),
+    ),
     sets: mapFields(sets, (_, name) => pad(set(name), name)),
     ...shared,
   }
 }
 
-function packRows(columns: readonly Field[]): BatchArray {
+const FLAGS = new Uint8Array(0)
+
+function packRows(columns: readonly Field[], memory: BatchMemory): BatchArray {
   const width = columns[0].width
-  const data = like(
+  const data = memory.array(
     columns[0].data,
     columns.reduce((sum, column) => sum + column.data.length, 0),
   )
@@ -98,20 +110,23 @@ function packRows(columns: readonly Field[]): BatchArray {
   return { data, shape: [1, data.length / width, width] }
 }
 
-function padRows(columns: readonly Field[], rows: number, padding = 0): BatchArray {
+function padRows(columns: readonly Field[], rows: number, padding = 0, memory: BatchMemory): BatchArray {
   const width = columns[0].width
   const stride = rows * width
-  const data = like(columns[0].data, columns.length * stride)
+  const data = memory.array(columns[0].data, columns.length * stride)
   for (const [b, column] of columns.entries()) {
     data.set(column.data, b * stride)
-    if (padding !== 0) data.fill(padding, b * stride + column.data.length, (b + 1) * stride)
+    data.fill(padding, b * stride + column.data.length, (b + 1) * stride)
   }
   return { data, shape: [columns.length, rows, width] }
 }
 
-function maskOf(lengths: Int32Array, rows: number): Uint8Array {
-  const mask = new Uint8Array(lengths.length * rows)
-  for (let b = 0; b < lengths.length; b++) mask.fill(1, b * rows, b * rows + lengths[b])
+function maskOf(lengths: Int32Array, rows: number, memory: BatchMemory): Uint8Array {
+  const mask = memory.array(FLAGS, lengths.length * rows) as Uint8Array
+  for (let b = 0; b < lengths.length; b++) {
+    mask.fill(1, b * rows, b * rows + lengths[b])
+    mask.fill(0, b * rows + lengths[b], (b + 1) * rows)
+  }
   return mask
 }
 
@@ -142,8 +157,4 @@ function byName(option: number | Readonly<Record<string, number>> | undefined, n
 
 function rowCount({ data, width }: Field): number {
   return data.length / width
-}
-
-function like(data: FieldData, length: number): FieldData {
-  return new (data.constructor as Float32ArrayConstructor)(length)
 }

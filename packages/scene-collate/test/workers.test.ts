@@ -3,7 +3,14 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { DataLoader, type Dataset, type LoaderOptions, type SceneBatch, SceneError } from '../src/index'
+import {
+  DataLoader,
+  type Dataset,
+  type LoaderOptions,
+  type PaddedRows,
+  type SceneBatch,
+  SceneError,
+} from '../src/index'
 import { openWorkers } from '../src/node'
 import { buildPackage } from './build-package'
 
@@ -14,6 +21,7 @@ interface Data {
   bad?: number[]
   throws?: number[]
   dies?: number[]
+  factor?: number
   log?: Int32Array
 }
 const OPTIONS: LoaderOptions = {
@@ -138,6 +146,31 @@ test('no more batches are made than the prefetch allows', async () => {
     if (taken === 5) break
   }
   await loader.close()
+})
+
+test('with reuseMemory batches are the same, padding included, and are empty once the next one is taken', async () => {
+  const data = { length: 30, factor: 80 } // large enough for memory to be kept
+  const options = { batchSize: 4, collate: { padding: { points: Number.NaN } } }
+  const bytes = ({ points, sets }: SceneBatch) =>
+    [points.data, (points as PaddedRows).mask, sets.grasps.data].map(({ buffer, byteOffset, byteLength }) =>
+      Buffer.from(buffer, byteOffset, byteLength).toString('base64'),
+    )
+  for (const workers of [0, 2]) {
+    const fresh = await open(workers, data, options)
+    const again = await open(workers, data, { ...options, reuseMemory: true })
+    for (let epoch = 0; epoch < 2; epoch++) {
+      const expected = await take(fresh)
+      let before: SceneBatch | undefined
+      for await (const batch of again) {
+        expect(bytes(batch).join() === bytes(expected.shift()!).join()).toBe(true)
+        expect(before?.points.data.length ?? 0).toBe(0)
+        before = batch
+      }
+      expect(expected).toEqual([])
+    }
+    await fresh.close()
+    await again.close()
+  }
 })
 
 test('a module that has no dataset, or cannot be imported, is refused', async () => {

@@ -54,6 +54,7 @@ export interface BatchSource {
   readonly lengths?: ArrayLike<number>
   /** How many batches are made at once. */
   readonly parallel: number
-  load(job: BatchJob): Promise<LoadedBatch>
+  /** Takes over `spare`, the memory of batches that are done with. */
+  load(job: BatchJob, spare: readonly ArrayBuffer[]): Promise<LoadedBatch>
   close(): Promise<void>
 }

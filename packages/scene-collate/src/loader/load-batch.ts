@@ -2,6 +2,7 @@
 
 import { type RngKey, rngKey } from '@ditkit/core'
 import { augmentScene } from '../augment'
+import type { BatchMemory } from '../batch-memory'
 import { checkScene } from '../check-scene'
 import { collateChecked } from '../collate'
 import { limitPoints } from '../limit/limit-points'
@@ -18,6 +19,7 @@ import type { BatchJob, Dataset, LoadedBatch, SceneSteps, SkippedScene } from '.
 export async function loadBatch(
   dataset: Dataset,
   job: BatchJob,
+  memory: BatchMemory,
   onScene?: (label: string) => void,
 ): Promise<LoadedBatch> {
   const { seed, epoch, steps } = job
@@ -35,7 +37,7 @@ export async function loadBatch(
       skipped.push({ index, reason: error.message })
     }
   }
-  return { ...(scenes.length > 0 && { batch: collateChecked(scenes, steps.collate ?? {}) }), skipped }
+  return { ...(scenes.length > 0 && { batch: collateChecked(scenes, steps.collate ?? {}, memory) }), skipped }
 }
 
 async function readScene(dataset: Dataset, index: number, label: string): Promise<Scene> {

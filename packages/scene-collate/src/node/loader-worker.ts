@@ -52,14 +52,15 @@ export class LoaderWorker {
     return this.waiting.size
   }
 
-  load(job: BatchJob): Promise<LoadedBatch> {
+  load(job: BatchJob, spare: readonly ArrayBuffer[]): Promise<LoadedBatch> {
     if (this.ended) return Promise.reject(this.ended)
     const id = this.nextId++
     this.worker.ref()
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject })
       // A part of an array would take the whole of it along.
-      this.worker.postMessage({ id, job: { ...job, indices: job.indices.slice() } } satisfies WorkerJob)
+      const message: WorkerJob = { id, job: { ...job, indices: job.indices.slice() }, spare }
+      this.worker.postMessage(message, spare)
     })
   }
 

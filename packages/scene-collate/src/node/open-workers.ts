@@ -1,6 +1,6 @@
 // Worker threads that make batches for a DataLoader.
 
-import type { BatchJob, BatchSource, LoadedBatch } from '../loader/dataset'
+import type { BatchSource } from '../loader/dataset'
 import { LoaderWorker } from './loader-worker'
 
 export interface WorkerOptions {
@@ -33,16 +33,20 @@ export async function openWorkers(module: URL | string, options: WorkerOptions =
       throw new Error(
         `openWorkers: ${module} gives datasets of ${first.length} and of ${differing.length} scenes; all workers must see the same`,
       )
-    return { ...first, parallel: count, load: job => loadOn(workers, job), close: () => closeAll(workers) }
+    return {
+      ...first,
+      parallel: count,
+      load: (job, spare) => leastBusy(workers).load(job, spare),
+      close: () => closeAll(workers),
+    }
   } catch (error) {
     await closeAll(workers)
     throw error
   }
 }
 
-/** On the worker with the least to do. */
-function loadOn(workers: readonly LoaderWorker[], job: BatchJob): Promise<LoadedBatch> {
-  return workers.reduce((best, worker) => (worker.pending < best.pending ? worker : best)).load(job)
+function leastBusy(workers: readonly LoaderWorker[]): LoaderWorker {
+  return workers.reduce((best, worker) => (worker.pending < best.pending ? worker : best))
 }
 
 async function closeAll(workers: readonly LoaderWorker[]): Promise<void> {

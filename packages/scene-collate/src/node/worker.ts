@@ -1,13 +1,14 @@
 // The program of a worker: imports the dataset's module, then makes the batches it is asked for, one after the other.
 
 import { parentPort, workerData } from 'node:worker_threads'
-import type { SceneBatch } from '../batch'
+import { BatchMemory, buffersOf } from '../batch-memory'
 import type { Dataset } from '../loader/dataset'
 import { loadBatch } from '../loader/load-batch'
 import { failureOf, type WorkerJob, type WorkerReply, type WorkerStart, writeSlate } from './worker-messages'
 
 const { module, data, slate } = workerData as WorkerStart
 const port = parentPort!
+const memory = new BatchMemory()
 
 function reply(message: WorkerReply, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer)
@@ -24,20 +25,10 @@ async function openDataset(): Promise<Dataset> {
   return dataset as Dataset
 }
 
-/** The memory of a batch, which moves to the other thread instead of being copied. */
-function buffersOf(batch: SceneBatch): ArrayBuffer[] {
-  const { points, fields, sets, vectors } = batch
-  const rows = [points, ...Object.values(sets)]
-  const arrays = [
-    ...[...rows, ...Object.values(fields), ...Object.values(vectors)].map(({ data }) => data),
-    ...rows.flatMap(each => [each.lengths, 'mask' in each ? each.mask : each.offsets]),
-  ]
-  return arrays.map(array => array.buffer as ArrayBuffer)
-}
-
-async function work(dataset: Dataset, { id, job }: WorkerJob): Promise<void> {
+async function work(dataset: Dataset, { id, job, spare }: WorkerJob): Promise<void> {
+  memory.give(spare)
   try {
-    const loaded = await loadBatch(dataset, job, label => writeSlate(slate, label))
+    const loaded = await loadBatch(dataset, job, memory, label => writeSlate(slate, label))
     reply({ kind: 'loaded', id, loaded }, loaded.batch ? buffersOf(loaded.batch) : [])
   } catch (error) {
     reply({ kind: 'refused', id, failure: failureOf(error) })
