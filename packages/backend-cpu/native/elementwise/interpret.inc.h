@@ -55,6 +55,14 @@ int64_t offset_of(const ElementwisePlan& plan, const ElementwiseInput& in, int64
   return offset;
 }
 
+void load_tile_of(const ElementwisePlan& plan, const ElementwiseInput& in, int64_t start, int64_t n, float* scratch) {
+  switch (in.dtype) {
+    case DType::F32: return load_tile<float>(scratch, plan, in, start, n);
+    case DType::I32: return load_tile<int32_t>(scratch, plan, in, start, n);
+    case DType::Bool: return load_tile<uint8_t>(scratch, plan, in, start, n);
+  }
+}
+
 // In place when memory holds the tile as it is, else loaded into `scratch`.
 float* read_input(const ElementwisePlan& plan, const ElementwiseInput& in, int64_t start, int64_t n, float* scratch) {
   const float* const data = reinterpret_cast<const float*>(in.data);
@@ -62,11 +70,7 @@ float* read_input(const ElementwisePlan& plan, const ElementwiseInput& in, int64
   if (in.unit && (plan.tiles_per_row > 0 || n <= plan.row) && start % plan.row + n <= plan.row) {
     return const_cast<float*>(data + offset_of(plan, in, start));
   }
-  switch (in.dtype) {
-    case DType::F32: load_tile<float>(scratch, plan, in, start, n); break;
-    case DType::I32: load_tile<int32_t>(scratch, plan, in, start, n); break;
-    case DType::Bool: load_tile<uint8_t>(scratch, plan, in, start, n); break;
-  }
+  load_tile_of(plan, in, start, n, scratch);
   return scratch;
 }
 
@@ -147,7 +151,9 @@ void reduce_rows(float* d, const float* a, int64_t row, int64_t n) {
   }
 }
 
-void run_instruction(Op op, float* d, const float* a, const float* b, const float* c, int64_t n, int64_t row) {
+// A unary instruction reads an array.
+void run_instruction(Op op, float* d, Source first, Source b, Source c, int64_t n, int64_t row) {
+  const float* const a = first.data;
   switch (op) {
     case Op::Neg: return map1(d, a, n, [](vf x) { return -x; });
     case Op::Abs: return map1(d, a, n, [](vf x) { return absolute(x); });
@@ -178,24 +184,77 @@ void run_instruction(Op op, float* d, const float* a, const float* b, const floa
     case Op::GeluGrad: return map1(d, a, n, [](vf x) { return gelu_grad_v(x); });
     case Op::RowSum: return reduce_rows<false>(d, a, row, n);
     case Op::RowMax: return reduce_rows<true>(d, a, row, n);
-    case Op::Add: return map2(d, a, b, n, [](vf x, vf y) { return x + y; });
-    case Op::Sub: return map2(d, a, b, n, [](vf x, vf y) { return x - y; });
-    case Op::Mul: return map2(d, a, b, n, [](vf x, vf y) { return x * y; });
-    case Op::Div: return map2(d, a, b, n, [](vf x, vf y) { return x / y; });
-    case Op::Min: return map2(d, a, b, n, [](vf x, vf y) { return minimum(x, y); });
-    case Op::Max: return map2(d, a, b, n, [](vf x, vf y) { return maximum(x, y); });
+    case Op::Add: return map2(d, first, b, n, [](vf x, vf y) { return x + y; });
+    case Op::Sub: return map2(d, first, b, n, [](vf x, vf y) { return x - y; });
+    case Op::Mul: return map2(d, first, b, n, [](vf x, vf y) { return x * y; });
+    case Op::Div: return map2(d, first, b, n, [](vf x, vf y) { return x / y; });
+    case Op::Min: return map2(d, first, b, n, [](vf x, vf y) { return minimum(x, y); });
+    case Op::Max: return map2(d, first, b, n, [](vf x, vf y) { return maximum(x, y); });
     case Op::Pow:
-      for (int64_t i = 0; i < n; ++i) d[i] = __builtin_powf(a[i], b[i]);
+      for (int64_t i = 0; i < n; ++i) d[i] = __builtin_powf(a[i * first.step], b.data[i * b.step]);
       return;
-    case Op::Lt: return map2(d, a, b, n, [](vf x, vf y) { return truth(x < y); });
-    case Op::Le: return map2(d, a, b, n, [](vf x, vf y) { return truth(x <= y); });
-    case Op::Eq: return map2(d, a, b, n, [](vf x, vf y) { return truth(x == y); });
-    case Op::Ne: return map2(d, a, b, n, [](vf x, vf y) { return truth(x != y); });
-    case Op::And: return map2(d, a, b, n, [](vf x, vf y) { return truth((x != 0.0f) & (y != 0.0f)); });
-    case Op::Or: return map2(d, a, b, n, [](vf x, vf y) { return truth((x != 0.0f) | (y != 0.0f)); });
-    case Op::Select: return map3(d, a, b, c, n, [](vf x, vf y, vf z) { return x != 0.0f ? y : z; });
-    case Op::Fma: return map3(d, a, b, c, n, [](vf x, vf y, vf z) { return x * y + z; });
+    case Op::Lt: return map2(d, first, b, n, [](vf x, vf y) { return truth(x < y); });
+    case Op::Le: return map2(d, first, b, n, [](vf x, vf y) { return truth(x <= y); });
+    case Op::Eq: return map2(d, first, b, n, [](vf x, vf y) { return truth(x == y); });
+    case Op::Ne: return map2(d, first, b, n, [](vf x, vf y) { return truth(x != y); });
+    case Op::And: return map2(d, first, b, n, [](vf x, vf y) { return truth((x != 0.0f) & (y != 0.0f)); });
+    case Op::Or: return map2(d, first, b, n, [](vf x, vf y) { return truth((x != 0.0f) | (y != 0.0f)); });
+    case Op::Select: return map3(d, first, b, c, n, [](vf x, vf y, vf z) { return x != 0.0f ? y : z; });
+    case Op::Fma: return map3(d, first, b, c, n, [](vf x, vf y, vf z) { return x * y + z; });
   }
+}
+
+bool reduces_rows(Op op) { return op == Op::RowSum || op == Op::RowMax; }
+
+void splat_to(float* d, float value, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) d[i] = value;
+}
+
+// Finds the registers that hold one number in all of a tile: of those a vector is computed and kept, not the tile. What a row
+// reduction reads is kept whole.
+void find_constant(const ElementwisePlan& plan, bool* constant) {
+  const ElementwiseProgram& p = *plan.program;
+  const bool single_rows = plan.tiles_per_row > 0 || plan.tile == plan.row;
+  const int fixed = p.inputs + p.scalars;
+  for (int r = 0; r < fixed; ++r) {
+    constant[r] = r >= p.inputs || (single_rows && plan.row > 1 && plan.in[r].stride[plan.rank - 1] == 0);
+    constant[r] = constant[r] && !p.reduced[r];
+  }
+  for (int i = 0; i < p.instructions; ++i) {
+    const Instruction& instruction = p.code[i];
+    bool all = true;
+    for (int a = 0; a < 3; ++a) all = all && constant[instruction.args[a]];
+    if (reduces_rows(instruction.op)) all = single_rows;
+    constant[instruction.result] = all && !p.reduced[instruction.result];
+  }
+}
+
+// Runs an instruction on a tile of n elements, in rows of `row`.
+void run_on_tile(const Instruction& instruction, const bool* constant, float* const* at, int64_t row, int64_t n) {
+  float* const d = at[instruction.result];
+  const bool one = constant[instruction.result];
+  if (reduces_rows(instruction.op) && one) {  // the tile is one row
+    const float* const a = at[instruction.args[0]];
+    const bool max = instruction.op == Op::RowMax;
+    const float value = max ? max_array(a, row) : static_cast<float>(sum_array(a, row));
+    return splat_to(d, value, kWidth);
+  }
+  // The result may take the place of an operand, so a vector that is read to the end is held apart.
+  float held[3][kWidth];
+  const float* data[3];
+  int64_t step[3];
+  bool all = true;
+  for (int a = 0; a < 3; ++a) {
+    const int r = instruction.args[a];
+    data[a] = at[r];
+    step[a] = constant[r] ? 0 : 1;
+    all = all && constant[r];
+    if (!constant[r]) continue;
+    __builtin_memcpy(held[a], at[r], sizeof held[a]);
+    data[a] = held[a];
+  }
+  run_instruction(instruction.op, d, {data[0], step[0]}, {data[1], step[1]}, {data[2], step[2]}, all ? kWidth : n, row);
+  if (all && !one) splat_to(d, d[0], n);
 }
 
 }  // namespace
@@ -203,14 +262,12 @@ void run_instruction(Op op, float* d, const float* a, const float* b, const floa
 // Tiles [first, last) of a plan; `scratch` holds plan.scratch() floats.
 void elementwise(const ElementwisePlan& plan, int64_t first, int64_t last, float* scratch) {
   const ElementwiseProgram& p = *plan.program;
-  const int64_t capacity = (plan.tile + 15) / 16 * 16;
   const int fixed = p.inputs + p.scalars;
   float* at[kMaxRegisters];
-  for (int r = 0; r < fixed + p.instructions; ++r) at[r] = scratch + p.tile[r] * capacity;
-  for (int s = 0; s < p.scalars; ++s) {
-    float* const tile = at[p.inputs + s];
-    for (int64_t i = 0; i < capacity; ++i) tile[i] = plan.scalar[s];
-  }
+  bool constant[kMaxRegisters];
+  find_constant(plan, constant);
+  for (int r = 0; r < fixed + p.instructions; ++r) at[r] = scratch + p.tile[r] * plan.capacity;
+  for (int s = p.inputs; s < fixed; ++s) splat_to(at[s], plan.scalar[s - p.inputs], constant[s] ? kWidth : plan.capacity);
   for (int64_t tile = first; tile < last; ++tile) {
     int64_t start, n;
     if (plan.tiles_per_row > 0) {
@@ -222,20 +279,24 @@ void elementwise(const ElementwisePlan& plan, int64_t first, int64_t last, float
       n = plan.count - start < plan.tile ? plan.count - start : plan.tile;
     }
     if (n <= 0) continue;
-    for (int i = 0; i < p.inputs; ++i) at[i] = read_input(plan, plan.in[i], start, n, scratch + p.tile[i] * capacity);
+    for (int i = 0; i < p.inputs; ++i) {
+      float* const own = scratch + p.tile[i] * plan.capacity;
+      if (constant[i]) load_tile_of(plan, plan.in[i], start, 1, own), splat_to(own, own[0], kWidth);
+      at[i] = constant[i] ? own : read_input(plan, plan.in[i], start, n, own);
+    }
     for (int o = 0; o < p.outputs; ++o) {
-      if (plan.out[o].direct) at[p.output[o]] = reinterpret_cast<float*>(plan.out[o].data) + start;
+      const int r = p.output[o];
+      if (plan.out[o].direct && !constant[r]) at[r] = reinterpret_cast<float*>(plan.out[o].data) + start;
     }
     for (int i = 0; i < p.instructions; ++i) {
-      const Instruction& instruction = p.code[i];
-      run_instruction(instruction.op, at[instruction.result], at[instruction.args[0]], at[instruction.args[1]],
-                      at[instruction.args[2]], n, plan.empty_rows ? 0 : plan.row);
+      run_on_tile(p.code[i], constant, at, plan.empty_rows ? 0 : plan.row, n);
     }
     for (int o = 0; o < p.outputs; ++o) {
       const ElementwiseOutput& out = plan.out[o];
+      const int r = p.output[o];
       if (out.data == nullptr) continue;
-      if (out.per_row) write_output(out, start / plan.row, at[p.output[o]], plan.row, n / plan.row);
-      else if (!out.direct) write_output(out, start, at[p.output[o]], 1, n);
+      if (out.per_row) write_output(out, start / plan.row, at[r], plan.row, n / plan.row);
+      else if (!out.direct || constant[r]) write_output(out, start, at[r], constant[r] ? 0 : 1, n);
     }
   }
 }

@@ -65,7 +65,7 @@ ElementwiseProgram ElementwiseProgram::decode(const std::vector<double>& numbers
   p.outputs = in.next(kMaxOutputs, "number of outputs");
   if (p.outputs == 0) throw std::runtime_error("elementwise program: has no output");
   const int fixed = p.inputs + p.scalars;
-  for (int r = 0; r < kMaxRegisters; ++r) p.last_use[r] = p.defined_by[r] = -1;
+  for (int r = 0; r < kMaxRegisters; ++r) p.last_use[r] = p.defined_by[r] = -1, p.reduced[r] = false;
   for (int i = 0; i < p.instructions; ++i) {
     Instruction& instruction = p.code[i];
     instruction.op = static_cast<Op>(in.next(kOps - 1, "operation"));
@@ -78,7 +78,9 @@ ElementwiseProgram ElementwiseProgram::decode(const std::vector<double>& numbers
       instruction.args[a] = static_cast<uint8_t>(in.next(fixed + i - 1, "register"));
       p.last_use[instruction.args[a]] = static_cast<int8_t>(i);
     }
-    p.rows |= instruction.op == Op::RowSum || instruction.op == Op::RowMax;
+    const bool reduces = instruction.op == Op::RowSum || instruction.op == Op::RowMax;
+    if (reduces) p.reduced[instruction.args[0]] = true;
+    p.rows |= reduces;
   }
   for (int o = 0; o < p.outputs; ++o) {
     p.output[o] = static_cast<uint8_t>(in.next(fixed + p.instructions - 1, "output register"));

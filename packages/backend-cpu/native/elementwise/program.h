@@ -34,6 +34,7 @@ struct ElementwiseProgram {
   uint8_t output[kMaxOutputs];
   int8_t last_use[kMaxRegisters];  // the last instruction that reads a register; -1: none
   int8_t defined_by[kMaxRegisters];  // the instruction that writes it; -1: an input or scalar
+  bool reduced[kMaxRegisters];       // read by a row reduction
   uint8_t tile[kMaxRegisters];     // scratch tile of each register; tiles are shared by registers not alive together
   int tiles = 0;
   bool rows = false;               // has a row reduction: whole rows are kept in scratch

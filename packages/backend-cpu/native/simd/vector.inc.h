@@ -55,15 +55,14 @@ static inline float sum_lanes(vf v) {
   return two[0] + two[1];
 }
 
-// ≤ 1 ulp. Argument reduction and polynomial as in Cephes' expf; the scale is applied in two steps so that results
-// overflow to infinity and underflow through the denormals.
+// ≤ 1 ulp. Argument reduction and polynomial as in Cephes' expf; the scale is applied in two steps, where there is no
+// instruction for it, so that results overflow to infinity and underflow through the denormals.
 static inline vf exp_v(vf x) {
   x = x > 89.0f ? splat(89.0f) : x;
   x = x < -104.0f ? splat(-104.0f) : x;
   const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, held in the low bits
   const vf shifted = x * 1.44269504088896341f + magic;
   const vf n = shifted - magic;
-  const vi power = bits(shifted) - 0x4b400000;
   vf r = x - n * 0.693359375f;
   r = r - n * -2.12194440e-4f;
   vf p = 1.9875691500e-4f * r + 1.3981999507e-3f;
@@ -72,9 +71,15 @@ static inline vf exp_v(vf x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
+#if defined(__AVX512F__)
+  constexpr int kCurrentRounding = 4;
+  return __builtin_ia32_scalefps512_mask(p, n, p, 0xffff, kCurrentRounding);
+#else
+  const vi power = bits(shifted) - 0x4b400000;
   const vi first = power >> 1;
   const vi second = power - first;
   return p * floats((first + 127) << 23) * floats((second + 127) << 23);
+#endif
 }
 
 // About 1 ulp; polynomial as in Cephes' logf.
@@ -143,7 +148,16 @@ static inline vf gelu_grad_v(vf x) {
   return s + c * (e * inverse * inverse) * slope;
 }
 
-// d[i] = f(a[i]) for whole vectors, then for the rest of the array; d may be a.
+// What an elementwise function reads: an array (step 1), or one vector of equal numbers that stands for all of it (step 0).
+struct Source {
+  const float* data;
+  int64_t step;
+  Source(const float* data, int64_t step = 1) : data(data), step(step) {}
+  vf at(int64_t i) const { return load(data + i * step); }
+  vf some(int64_t i, int64_t n) const { return load_some(data + i * step, n); }
+};
+
+// d[i] = f(a[i]) for whole vectors, then for the rest of the array; d may be an array that is read.
 template <class F>
 static inline void map1(float* d, const float* a, int64_t n, F f) {
   int64_t i = 0;
@@ -151,16 +165,16 @@ static inline void map1(float* d, const float* a, int64_t n, F f) {
   if (i < n) store_some(d + i, f(load_some(a + i, n - i)), n - i);
 }
 template <class F>
-static inline void map2(float* d, const float* a, const float* b, int64_t n, F f) {
+static inline void map2(float* d, Source a, Source b, int64_t n, F f) {
   int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) store(d + i, f(load(a + i), load(b + i)));
-  if (i < n) store_some(d + i, f(load_some(a + i, n - i), load_some(b + i, n - i)), n - i);
+  for (; i + kWidth <= n; i += kWidth) store(d + i, f(a.at(i), b.at(i)));
+  if (i < n) store_some(d + i, f(a.some(i, n - i), b.some(i, n - i)), n - i);
 }
 template <class F>
-static inline void map3(float* d, const float* a, const float* b, const float* c, int64_t n, F f) {
+static inline void map3(float* d, Source a, Source b, Source c, int64_t n, F f) {
   int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) store(d + i, f(load(a + i), load(b + i), load(c + i)));
-  if (i < n) store_some(d + i, f(load_some(a + i, n - i), load_some(b + i, n - i), load_some(c + i, n - i)), n - i);
+  for (; i + kWidth <= n; i += kWidth) store(d + i, f(a.at(i), b.at(i), c.at(i)));
+  if (i < n) store_some(d + i, f(a.some(i, n - i), b.some(i, n - i), c.some(i, n - i)), n - i);
 }
 
 // Blocks are summed in f32 lanes and added up in double: 1e-7 relative however long the array is.

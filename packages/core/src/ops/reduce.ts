@@ -111,7 +111,7 @@ export function argmax(x: Tensor): Tensor {
 
 const SOFTMAX = program('softmax', 1, 0, (b, x) => {
   const e = b.exp(b.sub(x, b.rowMax(x)))
-  return b.div(e, b.rowSum(e))
+  return b.mul(e, b.reciprocal(b.rowSum(e))) // a division for each row, not for each element
 })
 const SOFTMAX_GRADIENT = program('softmax gradient', 2, 0, (b, g, y) => b.mul(y, b.sub(g, b.rowSum(b.mul(g, y)))))
 const LOG_SOFTMAX = program('logSoftmax', 1, 0, (b, x) => {
