@@ -262,12 +262,13 @@ void run_on_tile(const Instruction& instruction, const bool* constant, float* co
 // Tiles [first, last) of a plan; `scratch` holds plan.scratch() floats.
 void elementwise(const ElementwisePlan& plan, int64_t first, int64_t last, float* scratch) {
   const ElementwiseProgram& p = *plan.program;
+  const int64_t capacity = (plan.tile + 15) / 16 * 16;
   const int fixed = p.inputs + p.scalars;
   float* at[kMaxRegisters];
   bool constant[kMaxRegisters];
   find_constant(plan, constant);
-  for (int r = 0; r < fixed + p.instructions; ++r) at[r] = scratch + p.tile[r] * plan.capacity;
-  for (int s = p.inputs; s < fixed; ++s) splat_to(at[s], plan.scalar[s - p.inputs], constant[s] ? kWidth : plan.capacity);
+  for (int r = 0; r < fixed + p.instructions; ++r) at[r] = scratch + p.tile[r] * capacity;
+  for (int s = p.inputs; s < fixed; ++s) splat_to(at[s], plan.scalar[s - p.inputs], constant[s] ? kWidth : capacity);
   for (int64_t tile = first; tile < last; ++tile) {
     int64_t start, n;
     if (plan.tiles_per_row > 0) {
@@ -280,7 +281,7 @@ void elementwise(const ElementwisePlan& plan, int64_t first, int64_t last, float
     }
     if (n <= 0) continue;
     for (int i = 0; i < p.inputs; ++i) {
-      float* const own = scratch + p.tile[i] * plan.capacity;
+      float* const own = scratch + p.tile[i] * capacity;
       if (constant[i]) load_tile_of(plan, plan.in[i], start, 1, own), splat_to(own, own[0], kWidth);
       at[i] = constant[i] ? own : read_input(plan, plan.in[i], start, n, own);
     }

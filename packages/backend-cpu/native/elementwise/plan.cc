@@ -12,7 +12,6 @@ namespace {
 
 constexpr int64_t kTile = 1024;         // floats: 4 KiB, several tiles fit the first-level cache
 constexpr int64_t kChunk = 32768;       // elements that are worth waking a thread for
-constexpr int64_t kVector = 16;         // floats of the widest vector: what one number for a tile takes
 constexpr int64_t kShortRow = 192;      // shorter rows are walked several to a tile
 
 struct Span {
@@ -53,19 +52,8 @@ void collapse(ElementwisePlan& plan, int keep) {
   plan.rank = to + 1;
 }
 
-// Whether memory is all that a program reads and writes: then nothing has to stay in cache.
-bool streams(const ElementwisePlan& plan, bool all_linear) {
-  return all_linear && plan.program->instructions == 1 && plan.program->outputs == 1 && plan.out[0].direct;
-}
-
 void cut_into_tiles(ElementwisePlan& plan, bool whole_rows, bool all_linear) {
   plan.row = plan.shape[plan.rank - 1];
-  if (!whole_rows && streams(plan, all_linear)) {
-    plan.tile = std::min(kChunk, plan.count);
-    plan.tiles = (plan.count + plan.tile - 1) / plan.tile;
-    plan.capacity = kVector;
-    return;
-  }
   if (whole_rows) {
     plan.tile = plan.row < kShortRow ? plan.row * (kTile / plan.row) : plan.row;
     plan.tiles = (plan.count + plan.tile - 1) / plan.tile;
@@ -77,7 +65,6 @@ void cut_into_tiles(ElementwisePlan& plan, bool whole_rows, bool all_linear) {
     plan.tile = std::min(plan.row, ((plan.row + plan.tiles_per_row - 1) / plan.tiles_per_row + 15) / 16 * 16);
     plan.tiles = plan.count / plan.row * plan.tiles_per_row;
   }
-  plan.capacity = (plan.tile + kVector - 1) / kVector * kVector;
 }
 
 // Whether the instruction that makes output `o` may write to memory: nothing that it overwrites may be read later.

@@ -38,13 +38,12 @@ struct ElementwisePlan {
   int64_t tile = 0;           // most elements of a tile
   int64_t tiles_per_row = 0;  // 0: tiles are consecutive stretches of `tile` elements; else tiles never leave a row
   int64_t tiles = 0;
-  int64_t capacity = 0;       // floats of a scratch tile
   ElementwiseInput in[kMaxInputs];
   ElementwiseOutput out[kMaxOutputs];
   float scalar[kMaxScalars];
 
   // Floats of scratch that one thread needs.
-  size_t scratch() const { return static_cast<size_t>(program->tiles * capacity); }
+  size_t scratch() const { return static_cast<size_t>(program->tiles) * ((tile + 15) / 16 * 16); }
 };
 
 // Views of `inputs` broadcast to `shape`; outputs contiguous, of `shape` or with last axis 1. All checked before.
