@@ -9,6 +9,7 @@
 namespace ditkit {
 namespace {
 
+constexpr int64_t kStreamedFloats = int64_t{4} << 20;  // gradients of keys and values, more than caches hold
 constexpr int64_t kElementsPerTask = 16384;  // of a second-stage sum
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -32,6 +33,7 @@ struct Backward {
   int64_t bias_extent;    // PerUnit: queries, keys or 1
   float* factor_query_sums;  // [storage batches, factor_heads, tokens, R]
   float* factor_key_sums;
+  bool streams;  // key gradients go past the caches
 
   // Units of the same storage batch that each have a gradient of a factor: groups that share it, or heads.
   int64_t factor_heads() const { return plan.groups.factors_shared ? plan.groups.groups : args.heads; }
@@ -87,6 +89,7 @@ void Backward::fill_job(BackwardJob& job, const AttentionSample& s, const Backwa
   const int64_t b = s.storage_batch, query = s.query_begin, key = s.key_begin, h = u.group * plan.groups.heads;
   const int64_t factor = plan.groups.factors_shared ? u.group : h;
   job.key_chunk = u.chunk_keys;
+  job.streams = streams;
   job.key_begin = task.chunk < 0 ? 0 : std::min(s.keys, task.chunk * u.chunk_keys);
   job.key_end = task.chunk < 0 ? s.keys : std::min(s.keys, job.key_begin + u.chunk_keys);
   job.out = gradient.out.at(b, query, h);
@@ -239,7 +242,8 @@ void attention_backward(const AttentionArgs& args, const AttentionGradient& grad
   const std::vector<AttentionSample> samples = attention_samples(args);
   const BackwardPlan plan = plan_backward(args, gradient, samples, isa);
   const int64_t batches = args.query_offsets ? 1 : args.batch;
-  Backward run = {args, gradient, samples, plan, pool, batches, nullptr, nullptr, nullptr, 1, nullptr, nullptr};
+  Backward run = {args, gradient, samples, plan, pool, batches, nullptr, nullptr, nullptr, 1, nullptr, nullptr, false};
+  run.streams = args.batch * args.keys * args.heads * (args.dim + args.value_dim) > kStreamedFloats;
 
   if (args.bias.query != 0) run.bias_extent = args.queries;
   if (args.bias.key != 0) run.bias_extent = args.keys;

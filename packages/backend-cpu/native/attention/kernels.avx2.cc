@@ -11,6 +11,7 @@ namespace {
 #define ATTENTION_FMA(a, b, c) ((vf)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #define ATTENTION_MAX(a, b) ((vf)_mm256_max_ps((__m256)(a), (__m256)(b)))
 #define ATTENTION_MUL_EVEN(a, b) ((vl)_mm256_mul_epu32((__m256i)(a), _mm256_set1_epi64x(b)))
+#define ATTENTION_STREAM(to, v) _mm256_stream_ps(to, (__m256)(v))
 #define ATTENTION_FUSES 1
 constexpr int kWidth = 8;
 constexpr int kRows = 6;

@@ -14,6 +14,7 @@ namespace {
 #if defined(__x86_64__)
 #define ATTENTION_MAX(a, b) ((vf)_mm_max_ps((__m128)(a), (__m128)(b)))
 #define ATTENTION_MUL_EVEN(a, b) ((vl)_mm_mul_epu32((__m128i)(a), _mm_set1_epi64x(b)))
+#define ATTENTION_STREAM(to, v) _mm_stream_ps(to, (__m128)(v))
 #else
 #define ATTENTION_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define ATTENTION_MUL_EVEN(a, b) (((a) & 0xffffffffu) * (uint64_t)(b))

@@ -88,6 +88,7 @@ struct BackwardJob {
   // When set, receives the unscaled sums over the job's keys: per head [rows][dim + rank], then those of shared factors
   // [rows][shared rank], instead of dq and d_factor_query.
   float* dq_partial;
+  bool streams;  // gradients of keys are more than the caches hold
   // Added to: at the sample's first row and key. Null = not wanted. A head step of 0 = the sum over the group's heads.
   float* d_bias;
   int64_t d_bias_query_step, d_bias_key_step, d_bias_head_step;
