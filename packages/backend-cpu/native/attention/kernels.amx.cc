@@ -12,6 +12,8 @@ namespace {
 #include "amx_tiles.inc"
 #include "amx_products.inc"
 #include "scores.inc"
+#include "forward_state.inc"
+#include "amx_softmax.inc"
 #include "forward.inc"
 #include "gradients.inc"
 #include "amx_gradient_products.inc"

@@ -34,6 +34,8 @@ INLINE float max_lanes(vf v) {
 #include "panels.inc"
 #include "products.inc"
 #include "scores.inc"
+#include "forward_state.inc"
+#include "softmax.inc"
 #include "forward.inc"
 #include "gradients.inc"
 #include "gradient_products.inc"

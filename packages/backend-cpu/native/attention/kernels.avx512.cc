@@ -16,6 +16,8 @@ constexpr int kRows = 12;
 #include "panels.inc"
 #include "products.inc"
 #include "scores.inc"
+#include "forward_state.inc"
+#include "softmax.inc"
 #include "forward.inc"
 #include "gradients.inc"
 #include "gradient_products.inc"

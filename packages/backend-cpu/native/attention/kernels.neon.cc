@@ -25,6 +25,8 @@ INLINE float max_lanes(vf v) { return vmaxvq_f32((float32x4_t)v); }
 #include "panels.inc"
 #include "products.inc"
 #include "scores.inc"
+#include "forward_state.inc"
+#include "softmax.inc"
 #include "forward.inc"
 #include "gradients.inc"
 #include "gradient_products.inc"

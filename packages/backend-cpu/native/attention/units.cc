@@ -65,6 +65,8 @@ AttentionUnit attention_unit(const AttentionArgs& a, const AttentionSample& s, i
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 #if defined(DITKIT_AMX)
+constexpr int64_t kMostTileHeads = 4;  // in lockstep on tile registers: their packed operands are larger
+
 // Tile registers multiply three times as fast, but their operands are cut in parts first, and packed 32 wide: measured, it
 // pays from about 192 queries and keys on, where not too much of that is padding.
 bool tiles_pay(const AttentionArgs& a, int64_t queries, int64_t keys) {
@@ -107,16 +109,20 @@ std::vector<AttentionSample> attention_samples(const AttentionArgs& args) {
 
 HeadGroups head_groups(const AttentionArgs& a, Isa isa) {
   bool factors = a.rank > 0 && a.factor_query.head == 0 && a.factor_key.head == 0;
+  int64_t most = kMostGroupHeads;
 #if defined(DITKIT_AMX)
   // There a few more columns cost less than sharing the cache.
-  if (isa >= Isa::Amx && !a.query_offsets && tiles_pay(a, a.queries, a.keys)) factors = false;
+  if (isa >= Isa::Amx && !a.query_offsets && tiles_pay(a, a.queries, a.keys)) {
+    factors = false;
+    most = kMostTileHeads;
+  }
 #endif
   static_cast<void>(isa);
   const bool bias = a.bias.data && a.bias.head == 0 && a.bias.query != 0 && a.bias.key != 0;
   const bool mask = a.mask.data && a.mask.head == 0 && a.mask.query != 0 && a.mask.key != 0;
   if (a.heads <= 1 || !(factors || bias || mask)) return {1, a.heads, false};
   const int64_t key_floats = kKeyBlock * (a.dim + a.value_dim + a.rank);
-  const int64_t most = std::clamp<int64_t>(kGroupFloats / key_floats, 1, kMostGroupHeads);
+  most = std::clamp<int64_t>(kGroupFloats / key_floats, 1, most);
   const int64_t heads = divide_up(a.heads, divide_up(a.heads, most));
   return {heads, divide_up(a.heads, heads), factors && heads > 1};
 }
