@@ -1,4 +1,4 @@
-// Makes apps/train/objects from Debian's sweethome3d-furniture; the README says how to run it.
+// Makes apps/train/objects from Debian's sweethome3d-furniture; the README there says how to run it.
 
 import { createHash } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'

@@ -7,8 +7,9 @@ const LARGEST = 0.4
 
 /** Fittings that the catalogues do not mark as such, and what is no object to pick up. */
 const DROPPED: Readonly<Record<string, string>> = {
-  CCTV: 'a fitting of ceilings',
-  'smoke-detector': 'a fitting of ceilings',
+  CCTV: 'a fitting that is not marked as one',
+  'smoke-detector': 'a fitting that is not marked as one',
+  knifeStandSwap: 'a fitting that is not marked as one',
   'billet-10-euros': 'a sheet, drawn as a box',
   'billet-20-euros': 'a sheet, drawn as a box',
   'billet-50-euros': 'a sheet, drawn as a box',
@@ -21,7 +22,6 @@ const TEXTS: Readonly<Record<string, string>> = {
   cissors_swap: 'a pair of scissors',
   housePuzzle: 'a puzzle',
   kitchenaid: 'a stand mixer',
-  knifeStandSwap: 'a knife stand',
   butter: 'a butter dish',
   tetrapak: 'a milk carton',
   flacon: 'a perfume bottle',
@@ -38,6 +38,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   bread: 'a loaf of bread',
   'carrito-de-madera': 'a wooden toy car',
   clock: 'an alarm clock',
+  glass: 'a wine glass',
   lipStick: 'a lipstick',
   luckyBamboo: 'a potted bamboo',
   mobile: 'a mobile phone',

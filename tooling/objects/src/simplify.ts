@@ -4,14 +4,20 @@ import type { Mesh } from '@ditkit/scene-collate'
 import { MeshoptEncoder } from 'meshoptimizer/encoder'
 import { MeshoptSimplifier } from 'meshoptimizer/simplifier'
 
-/** Collapses edges down to `triangles`, as long as the surface moves by at most `tolerance` metres. */
-export async function simplify(mesh: Mesh, triangles: number, tolerance: number): Promise<Mesh> {
+export interface SimplifyAim {
+  readonly triangles: number
+  /** Metres. */
+  readonly tolerance: number
+}
+
+/** Collapses edges down to `triangles`, as long as the surface moves by at most `tolerance`. */
+export async function simplify(mesh: Mesh, { triangles, tolerance }: SimplifyAim): Promise<Mesh> {
   await MeshoptSimplifier.ready
-  if (mesh.faces.length <= triangles * 3) return mesh
-  const [kept] = MeshoptSimplifier.simplify(Uint32Array.from(mesh.faces), mesh.vertices, 3, triangles * 3, tolerance, [
-    'ErrorAbsolute',
-  ])
-  return { vertices: mesh.vertices, faces: Int32Array.from(kept) }
+  const { vertices, faces } = mesh
+  if (faces.length <= triangles * 3) return mesh
+  const flags: ['ErrorAbsolute'] = ['ErrorAbsolute']
+  const [kept] = MeshoptSimplifier.simplify(Uint32Array.from(faces), vertices, 3, triangles * 3, tolerance, flags)
+  return { vertices, faces: Int32Array.from(kept) }
 }
 
 /** Triangles near each other in a row, and corners in the order of their use; corners that none uses are dropped. */

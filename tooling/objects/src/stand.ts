@@ -7,28 +7,39 @@ import type { Piece } from './catalogue'
 const WELD = 1e-6
 
 /** Turns the mesh as the catalogue says, from y up to z up, and fits it to the catalogue's size, axis by axis as Sweet Home 3D does. */
-export function standUp(mesh: Mesh, { size, rotation: r }: Piece): Mesh {
-  const count = mesh.vertices.length / 3
-  const turned = new Float64Array(count * 3)
-  for (let i = 0; i < count; i++) {
-    const [x, y, z] = mesh.vertices.subarray(i * 3, i * 3 + 3)
+export function standUp({ vertices, faces }: Mesh, { size, rotation: r }: Piece): Mesh {
+  const turned = new Float64Array(vertices.length)
+  for (let i = 0; i < vertices.length; i += 3) {
+    const [x, y, z] = vertices.subarray(i, i + 3)
     const [tx, ty, tz] = r
       ? [r[0] * x + r[1] * y + r[2] * z, r[3] * x + r[4] * y + r[5] * z, r[6] * x + r[7] * y + r[8] * z]
       : [x, y, z]
-    turned.set([tx, -tz, ty], i * 3)
+    turned.set([tx, -tz, ty], i)
   }
-  const vertices = new Float32Array(count * 3)
-  for (let axis = 0; axis < 3; axis++) {
-    let [low, high] = [Infinity, -Infinity]
-    for (const corner of mesh.faces) {
-      low = Math.min(low, turned[corner * 3 + axis])
-      high = Math.max(high, turned[corner * 3 + axis])
+  const { low, high } = boundsOf(turned, faces)
+  const scale = size.map((extent, axis) => (high[axis] > low[axis] ? extent / (high[axis] - low[axis]) : 1))
+  const fitted = Float32Array.from(turned, (value, i) => (value - low[i % 3]) * scale[i % 3])
+  return weld(centre({ vertices: fitted, faces }))
+}
+
+/** Moves a mesh onto z = 0, its bounds centred over the origin. */
+export function centre({ vertices, faces }: Mesh): Mesh {
+  const { low, high } = boundsOf(vertices, faces)
+  const origin = [(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]]
+  return { vertices: vertices.map((value, i) => value - origin[i % 3]), faces }
+}
+
+/** Of the corners that faces use. */
+function boundsOf(vertices: ArrayLike<number>, faces: Int32Array) {
+  const low = [Infinity, Infinity, Infinity]
+  const high = [-Infinity, -Infinity, -Infinity]
+  for (const corner of faces) {
+    for (let axis = 0; axis < 3; axis++) {
+      low[axis] = Math.min(low[axis], vertices[corner * 3 + axis])
+      high[axis] = Math.max(high[axis], vertices[corner * 3 + axis])
     }
-    const scale = high > low ? size[axis] / (high - low) : 1
-    const origin = axis === 2 ? low : (low + high) / 2
-    for (let i = 0; i < count; i++) vertices[i * 3 + axis] = (turned[i * 3 + axis] - origin) * scale
   }
-  return weld({ vertices, faces: mesh.faces })
+  return { low, high }
 }
 
 /** Joins equal corners; drops triangles without area and those that occur twice, whichever way they face. */

@@ -154,6 +154,17 @@ export class Bvh {
     return false
   }
 
+  /** Unit normal of a triangle; NaN where it has no area. */
+  normal(triangle: number): [number, number, number] {
+    const { vertices: p, faces } = this.mesh
+    const [a, b, c] = [faces[triangle * 3] * 3, faces[triangle * 3 + 1] * 3, faces[triangle * 3 + 2] * 3]
+    const [ux, uy, uz] = [p[b] - p[a], p[b + 1] - p[a + 1], p[b + 2] - p[a + 2]]
+    const [vx, vy, vz] = [p[c] - p[a], p[c + 1] - p[a + 1], p[c + 2] - p[a + 2]]
+    const [x, y, z] = [uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx]
+    const length = Math.hypot(x, y, z)
+    return [x / length, y / length, z / length]
+  }
+
   /** Distance along the ray to a triangle, or −1 (Möller and Trumbore 1997). */
   private hit(triangle: number, origin: ArrayLike<number>, d: ArrayLike<number>): number {
     const { vertices: p, faces } = this.mesh

@@ -20,8 +20,10 @@ export interface DeriveOptions {
 
 /** On either side of the object when the fingers come, metres, as far as the gripper opens. */
 const CLEARANCE = 0.01
-/** The closing axis leans from the surface's normal by up to this, radians: less than the friction cone. */
+/** The closing axis leans from the surface's normal by up to this, radians, mostly by less; the friction cone's half angle is 0.46. */
 const LEAN = 0.25
+/** Half of the approaches come from above, within this of the steepest that the closing axis allows, radians; the others from anywhere. */
+const STEEP = 0.4
 /** Approaches from further below than this, as the z of the approach, are not tried. */
 const MOST_UPWARD = 0.1
 /** The grasp centre stands back from the contacts by one of these, metres: flat things are held by the finger tips. */
@@ -42,13 +44,14 @@ export function deriveGrasps(mesh: Mesh, options: DeriveOptions): GraspPose[] {
   const normals = surface.fields!.normals.data
   const found: GraspPose[] = []
   for (let i = 0; i < attempts && found.length < count * CHOICE; i++) {
-    const chance = hostUniform(choiceKey.foldIn(i), 4)
+    const chance = hostUniform(choiceKey.foldIn(i), 5)
     const point = surface.points.subarray(i * 3, i * 3 + 3)
     const closing = lean(normals.subarray(i * 3, i * 3 + 3), chance[0], chance[1])
-    const approach = around(closing, 2 * Math.PI * chance[2])
+    const approach = chance[2] < 0.5 ? steep(closing, chance[3]) : around(closing, 2 * Math.PI * chance[3])
     if (approach[2] > MOST_UPWARD) continue
-    const partners = oppositePoints(bvh, point, closing, gripper.maxOpening)
-    const reach = partners[Math.floor(chance[3] * partners.length)] / 2
+    const partners = oppositePoints(bvh, point, closing, gripper)
+    if (partners.length === 0) continue
+    const reach = partners[Math.floor(chance[4] * partners.length)] / 2
     const centre = along(point, closing, reach)
     const grasp = standingBack(scene, centre, approach, closing, Math.abs(reach) * 2, gripper)
     if (grasp) found.push(grasp)
@@ -95,24 +98,40 @@ export function holdsNearby(scene: GraspScene, pose: GraspPose, gripper: Gripper
 
 type Point = [number, number, number]
 
-/** Signed distances along the closing axis to the points where it leaves or enters the mesh again; 0 for a sheet. */
-function oppositePoints(bvh: Bvh, point: Float32Array, closing: Point, most: number): number[] {
+/** Signed distances along the closing axis to the points where the mesh faces within the friction cone again; 0 for a sheet. */
+function oppositePoints(bvh: Bvh, point: Float32Array, closing: Point, { maxOpening, friction }: Gripper): number[] {
   const distances: number[] = []
+  let hits = 0
   for (const sign of [1, -1]) {
-    bvh.visitRay(point, [sign * closing[0], sign * closing[1], sign * closing[2]], distance => {
-      if (distance > 1e-5 && distance < most) distances.push(sign * distance)
+    const direction: Point = [sign * closing[0], sign * closing[1], sign * closing[2]]
+    bvh.visitRay(point, direction, (distance, triangle) => {
+      if (distance < 1e-5 || distance > maxOpening) return false
+      hits++
+      const normal = bvh.normal(triangle)
+      const cosine = Math.abs(normal[0] * closing[0] + normal[1] * closing[1] + normal[2] * closing[2])
+      if (cosine >= 1 / Math.hypot(1, friction)) distances.push(sign * distance)
       return false
     })
   }
-  return distances.length > 0 ? distances : [0]
+  return hits > 0 ? distances : [0]
 }
 
-/** A unit vector within LEAN of `axis`, evenly over that cap. */
+/** A unit vector within LEAN of `axis`, more often near it. */
 function lean(axis: ArrayLike<number>, u: number, v: number): Point {
-  const angle = LEAN * Math.sqrt(u)
   const beside = around(axis, 2 * Math.PI * v)
-  const [c, s] = [Math.cos(angle), Math.sin(angle)]
+  const [c, s] = [Math.cos(LEAN * u), Math.sin(LEAN * u)]
   return [c * axis[0] + s * beside[0], c * axis[1] + s * beside[1], c * axis[2] + s * beside[2]]
+}
+
+/** A unit vector at right angles to `axis`, within STEEP of the one that points down most. */
+function steep(axis: Point, u: number): Point {
+  const down = along([0, 0, -1], axis, axis[2])
+  const length = Math.hypot(...down)
+  if (length < 1e-6) return around(axis, 2 * Math.PI * u)
+  const beside = cross(axis, down)
+  const angle = STEEP * (2 * u - 1)
+  const [c, s] = [Math.cos(angle) / length, Math.sin(angle) / length]
+  return [c * down[0] + s * beside[0], c * down[1] + s * beside[1], c * down[2] + s * beside[2]]
 }
 
 /** The unit vector at right angles to the unit vector `axis`, at `angle` about it. */

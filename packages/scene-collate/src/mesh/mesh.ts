@@ -5,7 +5,7 @@ export interface Mesh {
   readonly name?: string
   /** [V, 3] */
   readonly vertices: Float32Array
-  /** [F, 3] vertex numbers from 0; polygons come as fans of triangles. */
+  /** [F, 3] vertex numbers from 0; polygons come as triangles. */
   readonly faces: Int32Array
   /** Runs of faces with a name of their own, in order (OBJ's groups and objects). */
   readonly groups?: readonly FaceGroup[]

@@ -1,6 +1,7 @@
 // Wavefront OBJ: vertices, faces, groups. Materials, textures, curves and lines are passed over.
 
 import type { FaceGroup, Mesh } from '../mesh/mesh'
+import { triangulate } from '../mesh/triangulate'
 import { SceneError } from '../scene-error'
 import { forEachLine, numberOf } from './text-lines'
 
@@ -15,7 +16,7 @@ export interface ObjMesh extends Mesh {
 }
 
 /**
- * Reads OBJ text. Polygons become fans (right for convex ones), indices may be negative (counted from the end so far), `o` and `g` start a
+ * Reads OBJ text. Polygons become triangles, those with dents too; indices may be negative (counted from the end so far), `o` and `g` start a
  * group; a file without faces is a cloud. Throws a SceneError that names file, line and element for what is malformed: a number that is
  * none, an index of no vertex, a face of fewer than three, no vertex at all.
  */
@@ -58,11 +59,10 @@ export function parseObj(text: string, name = 'OBJ'): ObjMesh {
       if (tokens.length < 4)
         throw new SceneError(name, 'f', `line ${line} has ${tokens.length - 1} corners, a face has at least 3`)
       const corners = tokens.slice(1).map(token => corner(token, line))
-      for (let i = 2; i < corners.length; i++) {
-        for (const [vertex, normal] of [corners[0], corners[i - 1], corners[i]]) {
-          faces.push(vertex)
-          cornerNormals.push(normal)
-        }
+      const around = corners.map(([vertex]) => vertex)
+      for (const at of triangulate(around, vertices)) {
+        faces.push(corners[at][0])
+        cornerNormals.push(corners[at][1])
       }
     }
   })

@@ -33,6 +33,11 @@ export function headerOf({ mesh, grasps }: ObjectGeometry): BlockHeader {
     low[i % 3] = Math.min(low[i % 3], value)
     high[i % 3] = Math.max(high[i % 3], value)
   }
+  // To the micrometre, outward.
+  for (let axis = 0; axis < 3; axis++) {
+    low[axis] = Math.floor(low[axis] * 1e6) / 1e6
+    high[axis] = Math.ceil(high[axis] * 1e6) / 1e6
+  }
   return { vertices: mesh.vertices.length / 3, triangles: mesh.faces.length / 3, grasps: grasps.length, low, high }
 }
 
