@@ -95,12 +95,12 @@ function withPadding(host: HostBatch, change: (i: number) => number): HostBatch 
   }
 }
 
-/** With the points of every sample in another order, masked ones among them. */
+/** With the points of every sample in another order, padding first. */
 function shuffled(host: HostBatch): HostBatch {
   const { points: count } = host.sizes
   const from = (i: number) => {
     const sample = Math.floor(i / count)
-    return sample * count + (((i % count) * 7 + 3) % count)
+    return sample * count + (((i % count) * 7 + count - 1) % count)
   }
   return {
     ...host,
@@ -148,6 +148,14 @@ describe.each(MODELS)('%s', (_, config) => {
     for (const values of wanted.values()) expect(values.every(Number.isFinite)).toBe(true)
     const paddings = [() => Number.NaN, () => Number.POSITIVE_INFINITY, (i: number) => (i % 7) * 1e6 - 3e6]
     for (const padding of paddings) equalBits(await evaluate(model, withPadding(host, padding)), wanted)
+    const first = shuffled(host)
+    equalBits(
+      await evaluate(
+        model,
+        withPadding(first, () => Number.NaN),
+      ),
+      await evaluate(model, first),
+    )
   })
 
   it('in training too', async () => {

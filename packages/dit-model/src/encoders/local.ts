@@ -1,10 +1,23 @@
 // What is around a pose: its k nearest points, seen from it.
 
-import { concat, type Device, gatherPoints, nearestPoints, type RngKey, scope, slice, type Tensor } from '@ditkit/core'
+import {
+  concat,
+  type Device,
+  gatherPoints,
+  max,
+  nearestPoints,
+  type RngKey,
+  scope,
+  slice,
+  type Tensor,
+  unsqueeze,
+  where,
+} from '@ditkit/core'
 import { Module } from '@ditkit/nn'
-import { clearPadding, maskedMax } from '../masked'
+import { anyValid, clearPadding } from '../masked'
 import { inFrame, offsetsFrom, type PoseFrames } from '../pose-geometry'
 import { checkPoints } from './check-points'
+import { nearestInEmptySlots } from './nearest'
 import { SharedMLP } from './shared-mlp'
 
 export interface LocalConfig {
@@ -39,10 +52,10 @@ export class LocalEncoder extends Module {
       const cleared = clearPadding(points, mask)
       const positions = slice(cleared, 2, 0, 3)
       const near = nearestPoints(frames.positions, positions, this.config.neighbors, { mask })
-      const grouped = gatherPoints(cleared, near.indices)
+      const grouped = gatherPoints(cleared, nearestInEmptySlots(near))
       const offsets = inFrame(frames, offsetsFrom(frames, slice(grouped, 3, 0, 3)))
       const seen = this.channels > 3 ? concat([offsets, slice(grouped, 3, 3)], 3) : offsets
-      return maskedMax(this.mlp.forward(seen), near.mask)
+      return where(unsqueeze(anyValid(mask), 2), max(this.mlp.forward(seen), 2), 0)
     }, 'LocalEncoder.forward')
   }
 }

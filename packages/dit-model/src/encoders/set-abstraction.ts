@@ -6,6 +6,7 @@ import {
   type Device,
   farthestPoints,
   gatherPoints,
+  max,
   mul,
   nearestPoints,
   type RngKey,
@@ -16,8 +17,9 @@ import {
   unsqueeze,
 } from '@ditkit/core'
 import { LayerNorm, Module } from '@ditkit/nn'
-import { clearPadding, maskedMax } from '../masked'
+import { clearPadding } from '../masked'
 import { checkMask, checkPoints } from './check-points'
+import { nearestInEmptySlots } from './nearest'
 import type { SceneEncoder, SceneTokens } from './scene-tokens'
 import { SharedMLP } from './shared-mlp'
 
@@ -76,12 +78,13 @@ export class SetAbstraction extends Module {
         level.radius === undefined
           ? nearestPoints(positions, all, level.neighbors, options)
           : ballQuery(positions, all, level.radius, level.neighbors, options)
-      const offsets = sub(gatherPoints(all, near.indices), unsqueeze(positions, 2))
+      const seen = nearestInEmptySlots(near)
+      const offsets = sub(gatherPoints(all, seen), unsqueeze(positions, 2))
       const relative = level.radius === undefined ? offsets : mul(offsets, 1 / level.radius)
       const grouped = set.features
-        ? concat([relative, gatherPoints(clearPadding(set.features, set.mask), near.indices)], 3)
+        ? concat([relative, gatherPoints(clearPadding(set.features, set.mask), seen)], 3)
         : relative
-      const pooled = maskedMax(this.mlp.forward(grouped), near.mask)
+      const pooled = max(this.mlp.forward(grouped), 2)
       return { positions, features: clearPadding(this.norm.forward(pooled), mask), mask }
     }, 'SetAbstraction.forward')
   }
