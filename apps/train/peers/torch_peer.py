@@ -216,7 +216,47 @@ class Points:
         return distances.masked_fill_(distances > BALL_RADIUS, math.inf).topk(self.count, largest=False)
 
 
-CASES = {"gemm": Gemm, "attention": Attention, "step": Step, "op": Op, "points": Points}
+class Scenes(torch.utils.data.Dataset):
+    def __init__(self, count):
+        lengths = torch.randint(500, 20_001, (count,)).tolist()
+        self.points = [torch.randn(length, 3).numpy() for length in lengths]
+        self.normals = [torch.randn(length, 3).numpy() for length in lengths]
+
+    def __len__(self):
+        return len(self.points)
+
+    def __getitem__(self, i):
+        return {"points": torch.from_numpy(self.points[i]), "normals": torch.from_numpy(self.normals[i])}
+
+
+def pad_to_longest(scenes):
+    shape = len(scenes), max(len(scene["points"]) for scene in scenes)
+    points, normals, mask = torch.zeros(*shape, 3), torch.zeros(*shape, 3), torch.zeros(shape)
+    for b, scene in enumerate(scenes):
+        length = len(scene["points"])
+        points[b, :length] = scene["points"]
+        normals[b, :length] = scene["normals"]
+        mask[b, :length] = 1
+    return {"points": points, "normals": normals, "mask": mask}
+
+
+class Collate:
+    def __init__(self, p):
+        self.loader = torch.utils.data.DataLoader(
+            Scenes(p["scenes"]),
+            batch_size=p["batch"],
+            shuffle=True,
+            num_workers=p["workers"],
+            collate_fn=pad_to_longest,
+            persistent_workers=p["workers"] > 0,
+        )
+
+    def run(self):
+        for _ in self.loader:
+            pass
+
+
+CASES = {"gemm": Gemm, "attention": Attention, "step": Step, "op": Op, "points": Points, "collate": Collate}
 
 
 class Entry:

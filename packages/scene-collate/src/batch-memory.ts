@@ -22,8 +22,8 @@ export class BatchMemory {
     if (bytes < LEAST_BYTES) return new kind(length)
     const fitting = this.free.findIndex(({ byteLength }) => byteLength >= bytes)
     if (fitting >= 0) return new kind(this.free.splice(fitting, 1)[0] as ArrayBuffer, 0, length)
-    // One that is too small makes room for the larger, so that there never are more than are in use at once.
-    this.free.pop()
+    // The smallest makes room for the larger one, so that there never are more than are in use at once.
+    this.free.shift()
     return new kind(new ArrayBuffer(Math.ceil(bytes / LEAST_BYTES) * LEAST_BYTES), 0, length)
   }
 }

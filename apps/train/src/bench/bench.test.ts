@@ -115,6 +115,7 @@ describe('ditkit’s side', () => {
     ...(['add', 'mul', 'gelu', 'softmax', 'layerNorm', 'sum'] as const).map(
       (op, i): Problem => ({ kind: 'op', op, rows: 16, columns: 512, tape: i % 2 === 0 }),
     ),
+    { kind: 'collate', scenes: 5, batch: 2, workers: 0 },
     ...(['farthest', 'nearest', 'ball'] as const).flatMap(op =>
       [false, true].map((host): Problem => ({ kind: 'points', op, batch: 2, points: 99, queries: 5, count: 7, host })),
     ),

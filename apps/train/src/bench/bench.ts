@@ -1,4 +1,4 @@
-// ditkit bench [gemm|attention|step|ops|points]: ratios against peers in the same run, in turns, medians after warm-up, since absolute
+// ditkit bench [gemm|attention|step|ops|points|collate]: ratios against peers in the same run, in turns, medians after warm-up, since absolute
 // times on a shared machine mean little. Without a group, everything that ditkit is to reach.
 
 import { availableParallelism } from 'node:os'

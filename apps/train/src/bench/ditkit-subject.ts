@@ -3,11 +3,12 @@
 import { cpu, fmaPeak } from '@ditkit/backend-cpu'
 import type { Device } from '@ditkit/core'
 import { attentionWork } from './ditkit-attention'
+import { collateSubject } from './ditkit-collate'
 import { gemmWork } from './ditkit-gemm'
 import { opWork } from './ditkit-op'
 import { pointsWork } from './ditkit-points'
 import { stepWork } from './ditkit-step'
-import { flopsOf, type Problem, repeatsOf } from './problem'
+import { type CollateProblem, flopsOf, type Problem, repeatsOf } from './problem'
 import type { Subject } from './subject'
 
 export interface DeviceOptions {
@@ -24,7 +25,10 @@ export interface Work {
   readonly resultBytes?: number
 }
 
-function workOf(device: Device, problem: Problem): Work {
+/** All but collation happens on a device. */
+type DeviceProblem = Exclude<Problem, CollateProblem>
+
+function workOf(device: Device, problem: DeviceProblem): Work {
   switch (problem.kind) {
     case 'gemm':
       return gemmWork(device, problem)
@@ -40,6 +44,7 @@ function workOf(device: Device, problem: Problem): Work {
 }
 
 export async function ditkitSubject(problem: Problem, options: DeviceOptions): Promise<Subject> {
+  if (problem.kind === 'collate') return collateSubject(problem)
   const device = await openDevice(options)
   const repeats = repeatsOf(problem)
   try {
@@ -68,7 +73,7 @@ export async function ditkitSubject(problem: Problem, options: DeviceOptions): P
 }
 
 /** On a fresh device, whose peak is that of this problem alone. */
-async function workingBytes(problem: Problem, options: DeviceOptions): Promise<number | undefined> {
+async function workingBytes(problem: DeviceProblem, options: DeviceOptions): Promise<number | undefined> {
   const device = await openDevice(options)
   try {
     const work = workOf(device, problem)

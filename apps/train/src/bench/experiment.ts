@@ -5,7 +5,7 @@ import type { Problem } from './problem'
 export const PEERS = ['torch', 'torch-openblas', 'tfjs', 'jax-js', 'onnxruntime'] as const
 export type PeerName = (typeof PEERS)[number]
 
-export const GROUPS = ['gemm', 'attention', 'step', 'ops', 'points'] as const
+export const GROUPS = ['gemm', 'attention', 'step', 'ops', 'points', 'collate'] as const
 export type Group = (typeof GROUPS)[number]
 
 export interface Side {

@@ -66,10 +66,19 @@ export interface PointsProblem {
   readonly host?: boolean
 }
 
+/** One epoch of a data loader over scenes in memory, points and normals of 500 to 20,000 points each, padded, with masks. */
+export interface CollateProblem {
+  readonly kind: 'collate'
+  readonly scenes: number
+  readonly batch: number
+  /** 0: in the calling thread. */
+  readonly workers: number
+}
+
 /** As in torch_peer.py. */
 export const BALL_RADIUS = 0.1
 
-export type Problem = GemmProblem | AttentionProblem | StepProblem | OpProblem | PointsProblem
+export type Problem = GemmProblem | AttentionProblem | StepProblem | OpProblem | PointsProblem | CollateProblem
 
 /** Floating-point operations of one run, a multiply-add being two; undefined where no rate is customary. */
 export function flopsOf(problem: Problem): number | undefined {
@@ -94,7 +103,7 @@ export function bytesOf(problem: Problem): number | undefined {
  * products at 600 GFLOP/s 50. The same for every side; what is slower runs longer.
  */
 export function repeatsOf(problem: Problem, slowdown = 1): number {
-  if (problem.kind === 'step') return 1
+  if (problem.kind === 'step' || problem.kind === 'collate') return 1
   if (problem.kind === 'op') {
     const seconds = 4e-6 + (bytesOf(problem) ?? 0) / 20e9
     return Math.max(1, Math.round(Math.min(20_000, 0.04 / seconds) / slowdown))

@@ -2,6 +2,7 @@
 
 import type { Experiment } from '../experiment'
 import { attentions } from './attention'
+import { collations } from './collate'
 import { gemms } from './gemm'
 import type { Machine } from './machine'
 import { ops } from './ops'
@@ -11,5 +12,5 @@ import { steps } from './step'
 export type { Machine } from './machine'
 
 export function experimentsFor(machine: Machine): Experiment[] {
-  return [...gemms(machine), ...attentions(machine), ...steps(machine), ...ops(), ...points(machine)]
+  return [...gemms(machine), ...attentions(machine), ...steps(machine), ...ops(), ...points(machine), ...collations()]
 }
