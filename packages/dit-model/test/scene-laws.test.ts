@@ -14,7 +14,7 @@ import {
   unsqueeze,
   where,
 } from '@ditkit/core'
-import { largestError } from '@ditkit/oracle'
+import { largestError, relativeDistance } from '@ditkit/oracle'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { SceneDiT, SceneDiTConfig } from '../src'
 import {
@@ -197,4 +197,19 @@ describe.each(MODELS)('%s', (_, config) => {
       }
     }
   })
+})
+
+it('bf16 moves the output by what rounding the operands of the blocks costs', async () => {
+  const outputs = await Promise.all(
+    (['f32', 'bf16'] as const).map(async computeDtype => {
+      const model = await hashedSceneDiT(device, { ...LOCATED, computeDtype }, 'laws/')
+      const out = (await evaluate(model, hostBatch('laws'))).get('out')!
+      model.dispose()
+      return out
+    }),
+  )
+  const distance = relativeDistance(outputs[1], outputs[0])
+  expect(distance).toBeLessThan(1e-2)
+  // Were it less, nothing would have been in bf16.
+  expect(distance).toBeGreaterThan(1e-5)
 })
