@@ -185,6 +185,39 @@ describe('LocalEncoder', () => {
     encoder.dispose()
   })
 
+  it.each([
+    [true, 'the same'],
+    [false, 'another'],
+  ])('with normals=%s is %s when cloud and poses turn together', async (normals, outcome) => {
+    const encoder = new LocalEncoder(device, rngKey(0), 7, { neighbors: 3, widths: [6], normals })
+    await setHashed(encoder, 'local/')
+    // A quarter turn about z of every vector: in a pose the position and two axes, in a point the position and the normal.
+    const turned = (values: number[], width: number, vectors: number) =>
+      rowsOf(values, width).flatMap(row =>
+        row.map((value, i) => (i >= 3 * vectors || i % 3 === 2 ? value : i % 3 === 0 ? -row[i + 1] : row[i - 1])),
+      )
+    const [cloud, poses] = [[...hashNormal('local/cloud', [1, 5, 7])], [...hashNormal('local/poses', [1, 2, 9])]]
+    const run = (points: number[], x: number[]) =>
+      read(
+        scope(() =>
+          encoder.forward(
+            poseFrames(device.tensor(x, [1, 2, 9]), 'rotation-6d', 1),
+            device.tensor(points, [1, 5, 7]),
+            device.full([1, 5], 1, { dtype: 'bool' }),
+          ),
+        ),
+      )
+    const [before, after] = [await run(cloud, poses), await run(turned(cloud, 7, 2), turned(poses, 9, 3))]
+    const apart = Math.max(...before.map((value, i) => Math.abs(value - after[i])))
+    if (outcome === 'the same') expect(apart).toBeLessThan(1e-6)
+    else expect(apart).toBeGreaterThan(1e-3)
+    encoder.dispose()
+  })
+
+  it('needs channels for the normals that it is to turn', () => {
+    expect(() => new LocalEncoder(device, rngKey(0), 5, { neighbors: 2, normals: true })).toThrow('at least 6 channels')
+  })
+
   it('is 0 where there is no point', async () => {
     const encoder = new LocalEncoder(device, rngKey(0), 5, { neighbors: 2, widths: [6] })
     await setHashed(encoder, 'local/')

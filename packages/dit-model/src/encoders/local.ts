@@ -23,6 +23,8 @@ import { SharedMLP } from './shared-mlp'
 export interface LocalConfig {
   /** How many points a pose sees. */
   neighbors: number
+  /** The first three features of a point are its normal, which is then seen in the pose's frame too. Default false. */
+  normals?: boolean
   /** Of the layers every neighbour goes through. Default [64, 128]. */
   widths?: readonly number[]
 }
@@ -40,7 +42,9 @@ export class LocalEncoder extends Module {
     readonly config: LocalConfig,
   ) {
     super()
-    const { widths = [64, 128] } = config
+    const { widths = [64, 128], normals = false } = config
+    if (normals && channels < 6)
+      throw new RangeError(`LocalEncoder: normals need points of at least 6 channels, not ${channels}`)
     this.width = widths[widths.length - 1]
     this.mlp = new SharedMLP(device, key, channels, widths)
   }
@@ -54,8 +58,15 @@ export class LocalEncoder extends Module {
       const near = nearestPoints(frames.positions, positions, this.config.neighbors, { mask })
       const grouped = gatherPoints(cleared, nearestInEmptySlots(near))
       const offsets = inFrame(frames, offsetsFrom(frames, slice(grouped, 3, 0, 3)))
-      const seen = this.channels > 3 ? concat([offsets, slice(grouped, 3, 3)], 3) : offsets
+      const seen = this.channels > 3 ? concat([offsets, ...this.features(frames, grouped)], 3) : offsets
       return where(unsqueeze(anyValid(mask), 2), max(this.mlp.forward(seen), 2), 0)
     }, 'LocalEncoder.forward')
+  }
+
+  /** What the points [B, G, K, channels] hold beside their positions. */
+  private features(frames: PoseFrames, points: Tensor): Tensor[] {
+    if (!this.config.normals) return [slice(points, 3, 3)]
+    const normals = inFrame(frames, slice(points, 3, 3, 6))
+    return this.channels > 6 ? [normals, slice(points, 3, 6)] : [normals]
   }
 }
