@@ -13,6 +13,7 @@ export {
 export { type BatchTensors, batchTensors, type PackedTensors, type PaddedTensors } from './batch-tensors'
 export { type CheckOptions, checkScene } from './check-scene'
 export { type CollateOptions, collateScenes } from './collate'
+export { estimateNormals, type NormalOptions } from './estimate-normals'
 export { farthestOnDevice } from './limit/farthest-on-device'
 export { limitPoints, type PointLimit } from './limit/limit-points'
 export { type BucketOptions, type Buckets, bucketByLength } from './loader/bucket'
