@@ -7,6 +7,7 @@ import { GROUPS, type Group, PEERS } from './bench/experiment'
 import { builtInRecipes } from './config/load'
 import { messageOf, UserError } from './errors'
 import { packageVersion } from './package-files'
+import { UP_AXES } from './up-axes'
 
 const program = new Command('ditkit')
   .description('Train, sample and evaluate Diffusion Transformers.')
@@ -35,12 +36,17 @@ program
 
 program
   .command('sample')
-  .description('draw from a trained model: PNG, .pt, and an animation of the denoising')
+  .description(
+    'draw from a trained model: images with an animation of the denoising, or grasps for a scene; PNG and .pt',
+  )
   .argument('<model>', 'name of a run, or path of a model file or checkpoint folder')
   .argument('[overrides...]', 'settings to change, such as flow.solver=heun flow.sample_steps=50')
   .addOption(out())
   .option('--labels <classes>', 'classes to draw, separated by commas (default: all of them)')
-  .option('--count <n>', 'number of images', wholeNumber)
+  .option('--scene <file>', 'of a grasp model: the cloud or mesh to grasp in (OBJ, PLY, PCD, XYZ; metres)')
+  .option('--text <words>', 'of a grasp model: what to grasp, such as "a mug"')
+  .addOption(new Option('--up <axis>', 'which axis of the scene points up').choices(UP_AXES).default('z'))
+  .option('--count <n>', 'number of images, or of grasps', wholeNumber)
   .option('--guidance <scale>', 'u + scale (c - u); 1 is none', number)
   .option('--seed <n>', 'another seed draws other images', wholeNumber, 0)
   .option('--to <path>', 'path of the files, without extension (default: output/samples/MODEL under --out)')
@@ -52,7 +58,7 @@ program
 
 program
   .command('eval')
-  .description('judge the digits a run draws: accuracy by a classifier, Fréchet distance to real ones')
+  .description('judge what a run draws: digits by a classifier, grasps by closing a gripper on objects it never saw')
   .argument('<model>', 'name of a run, or path of a model file or checkpoint folder')
   .argument('[overrides...]', 'settings to change')
   .addOption(out())

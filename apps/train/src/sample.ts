@@ -2,24 +2,19 @@
 //
 // Draws from trained weights into PNG, .pt and an animation of the denoising.
 
-import { existsSync, mkdirSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { basename, dirname, extname, join } from 'node:path'
 import { writeFileAtomic } from '@ditkit/checkpoint/node'
-import { type Device, rngKey } from '@ditkit/core'
-import type { DiT } from '@ditkit/dit-model'
-import { applyOverride, checkConfig } from './config/load'
-import { openDevice } from './device'
+import { rngKey } from '@ditkit/core'
 import { drawImages, evenLabels } from './draw'
 import { UserError } from './errors'
-import { buildModel } from './model/build'
-import type { ModelCard } from './model/card'
-import { loadWeights, openWeights } from './model/weights'
+import { openTrained, type TrainedImages } from './model/trained'
 import { gridAnimation, type Images } from './report/grid'
 import { startProgress } from './report/progress'
 import { chooseShown, writeSamples } from './report/samples'
 import { diskError } from './run/atomic-folder'
-import { newestCheckpoint } from './run/checkpoint'
-import { RunFolder } from './run/folder'
+import { sampleGrasps } from './sample-grasps'
+import type { UpAxis } from './up-axes'
 
 export interface SampleRequest {
   /** A run's name, or the path of a model file or checkpoint folder. */
@@ -33,6 +28,10 @@ export interface SampleRequest {
   /** Path of the files, without extension. */
   readonly to: string
   readonly animation: 'webp' | 'gif' | 'none'
+  /** Of a grasp model: the cloud or mesh to grasp in, its upward axis, and what to grasp. */
+  readonly scene?: string | undefined
+  readonly up?: UpAxis | undefined
+  readonly text?: string | undefined
   readonly overrides: readonly string[]
 }
 
@@ -42,31 +41,41 @@ const ANIMATED = 25
 const FRAMES = 60
 
 export async function sample(request: SampleRequest): Promise<void> {
-  const { device, model, card } = await openTrained(request.model, request.out, request.overrides)
+  const trained = await openTrained(request.model, request.out, request.overrides)
   try {
-    const { config, format } = card
-    const labels = chooseLabels(request, format.classes)
-    const count = labels?.length ?? request.count ?? 16
-    const frames: Images[] = []
-    const progress = startProgress('Drawing', count, 'images')
-    const images = await drawImages({
-      device,
-      model,
-      config,
-      format,
-      key: rngKey(request.seed),
-      labels,
-      count,
-      guidance: request.guidance ?? config.sample.guidance,
-      progress,
-      watched: request.animation === 'none' ? 0 : ANIMATED,
-      onFrame: frame => frames.push(frame),
-    })
-    progress.stop()
-    await writeResults(request, images, labels, frames)
+    if (trained.kind === 'images') await sampleImages(request, trained)
+    else await sampleGrasps(trained, { ...request, scene: sceneOf(request) })
   } finally {
-    device.dispose()
+    trained.device.dispose()
   }
+}
+
+function sceneOf({ model, scene }: SampleRequest): string {
+  if (scene === undefined)
+    throw new UserError(`${model} draws grasps: say for what, with --scene FILE (OBJ, PLY, PCD or XYZ)`)
+  return scene
+}
+
+async function sampleImages(request: SampleRequest, { device, model, config, format }: TrainedImages): Promise<void> {
+  const labels = chooseLabels(request, format.classes)
+  const count = labels?.length ?? request.count ?? 16
+  const frames: Images[] = []
+  const progress = startProgress('Drawing', count, 'images')
+  const images = await drawImages({
+    device,
+    model,
+    config,
+    format,
+    key: rngKey(request.seed),
+    labels,
+    count,
+    guidance: request.guidance ?? config.sample.guidance,
+    progress,
+    watched: request.animation === 'none' ? 0 : ANIMATED,
+    onFrame: frame => frames.push(frame),
+  })
+  progress.stop()
+  await writeResults(request, images, labels, frames)
 }
 
 async function writeResults(
@@ -95,48 +104,6 @@ async function writeResults(
 function thin(frames: readonly Images[]): Images[] {
   const kept = Math.min(frames.length, FRAMES)
   return Array.from({ length: kept }, (_, i) => frames[Math.round((i * (frames.length - 1)) / Math.max(1, kept - 1))])
-}
-
-export interface Trained {
-  readonly device: Device
-  readonly model: DiT
-  /** Its settings are those recorded with the weights, with the overrides applied. */
-  readonly card: ModelCard
-  readonly path: string
-  /** Whether an override changed a setting. */
-  readonly changed: boolean
-}
-
-/** A trained model with averaged weights on its device, by run name or path; overrides change how it draws. */
-export async function openTrained(name: string, out: string, overrides: readonly string[]): Promise<Trained> {
-  const path = findWeights(name, out)
-  await using weights = await openWeights(path)
-  if (!weights.card) {
-    throw new UserError(
-      `${weights.path} does not say what model it holds: it was not written by ditkit train (use init_from= to start a run from it)`,
-    )
-  }
-  const tree = structuredClone(weights.card.config) as Record<string, unknown>
-  for (const override of overrides) applyOverride(tree, override)
-  const config = checkConfig(tree, 'the command line')
-  const device = await openDevice(config)
-  const model = buildModel(device, rngKey(0), config, weights.card.format)
-  await loadWeights(model, weights)
-  const changed = JSON.stringify(config) !== JSON.stringify(weights.card.config)
-  return { device, model, card: { ...weights.card, config }, path: weights.path, changed }
-}
-
-function findWeights(name: string, out: string): string {
-  if (existsSync(name)) return name
-  if (extname(name) !== '' || basename(name) !== name) throw new UserError(`weights ${name} do not exist`)
-  const run = new RunFolder(out, name)
-  const found = existsSync(run.model) ? run.model : newestCheckpoint(run.checkpoints)
-  if (!found) {
-    throw new UserError(
-      `there is no model of a run ${name}: neither ${run.model} nor a checkpoint in ${run.checkpoints}; train it first, or say --out`,
-    )
-  }
-  return found
 }
 
 function chooseLabels({ labels, count }: SampleRequest, classes: readonly string[]): Int32Array | undefined {

@@ -47,6 +47,28 @@ const random = z.strictObject({
   validation: z.int().min(0).default(64),
 })
 
+const objects = z.strictObject({
+  kind: z.literal('objects'),
+  /** Folder of the objects; those that ship with ditkit when left out. */
+  folder: z.string().optional(),
+  /** Different training scenes: an epoch. Each look at one draws other points, grasps and noise. */
+  scenes: count().default(1024),
+  /** Scenes of held-out objects for val_loss. */
+  validation: z.int().min(0).default(128),
+  /** Fewest and most points of a scene, drawn from the surfaces of its objects. */
+  points: z.tuple([count(), count()]).default([256, 512]),
+  /** Grasps of a scene that one step sees. */
+  grasps: count().default(32),
+  /** Share of scenes with several objects, of which the text names the one to grasp. */
+  several: z.number().min(0).max(1).default(0.25),
+  /** Most objects of such a scene. */
+  most_objects: z.int().min(2).max(8).default(4),
+  /** A training object alone on the table is longer or shorter along each axis by at most this factor; 1 for none. */
+  stretch: z.number().min(1).max(2).default(1.3),
+  /** Standard deviation of the noise on every point of a training scene, metres. */
+  jitter: z.number().min(0).default(0.001),
+})
+
 const model = z
   .strictObject({
     patch: count().default(4),
@@ -67,6 +89,34 @@ const model = z
   })
 
 const clip = (fallback: 'none' | 'clamp') => z.enum(['none', 'clamp', 'dynamic']).default(fallback)
+/** How a model of grasps sees its scene and its text. Image models have no use for it. */
+const scene = z.strictObject({
+  encoder: z.enum(['set-abstraction', 'pointnet', 'perceiver']).default('set-abstraction'),
+  /** Tokens the encoder makes of a scene; pointnet makes one. */
+  tokens: count().default(96),
+  /** Points that each token of a set abstraction sees. */
+  neighbors: count().default(24),
+  /** Nearest points that each pose sees from where it is; 0 for none. */
+  local_neighbors: z.int().min(0).default(32),
+  /** Whether a pose sees what is around it along the axes of the world, or along its own. */
+  pose_frame: z.enum(['position', 'rotation-6d']).default('rotation-6d'),
+  /** cross: cross-attention to the scene, then to the text; double-stream: joint attention, as in MMDiT. */
+  blocks: z.enum(['cross', 'double-stream']).default('cross'),
+  /** What the blocks' norms are told: nothing, time, or (pooled) time with scene and text. */
+  conditioning: z.enum(['none', 'adaLN', 'adaLN-Zero']).default('adaLN-Zero'),
+  pooled: z.boolean().default(true),
+  time_gate: z.boolean().default(false),
+  geometric_bias: z.boolean().default(false),
+  distance_bias: z.boolean().default(true),
+  pose_positions: z.enum(['none', 'learned']).default('none'),
+  qk_norm: z.boolean().default(false),
+  attention_dropout: z.number().min(0).lt(1).default(0),
+  cross_attention_dropout: z.number().min(0).lt(1).default(0),
+  /** Share of training scenes shown without points, without text, and without both; guidance needs some. */
+  scene_dropout: z.number().min(0).max(1).default(0.05),
+  text_dropout: z.number().min(0).max(1).default(0.1),
+  joint_dropout: z.number().min(0).max(1).default(0.05),
+})
 
 const flow = z.strictObject({
   time: z.enum(['uniform', 'logit-normal', 'cosine']).default('logit-normal'),
@@ -98,9 +148,9 @@ const diffusion = z
 const train = z.strictObject({
   /** Optimizer steps. */
   steps: count().default(1500),
-  /** Images per optimizer step, over all micro-batches. */
+  /** Images, or scenes, per optimizer step, over all micro-batches. */
   batch: count().default(128),
-  /** Micro-batches per step; each holds batch / accumulate images. */
+  /** Micro-batches per step; each holds batch / accumulate samples. */
   accumulate: count().default(1),
   /** Keeps only the blocks' inputs for the backward pass and computes their activations again: less memory, more arithmetic, the same gradients. */
   recompute: z.boolean().default(false),
@@ -124,7 +174,7 @@ const train = z.strictObject({
 })
 
 const sample = z.strictObject({
-  /** Images drawn at the end; spread evenly over the classes. */
+  /** Images drawn at the end, spread evenly over the classes; or scenes that grasps are drawn for. */
   count: count().default(64),
   /** u + s·(c − u); 1 is no guidance. */
   guidance: z.number().min(0).default(1),
@@ -138,7 +188,7 @@ const sample = z.strictObject({
   /** Langevin steps before each step of the sampler (predictor–corrector), and their size. */
   corrector_steps: z.int().min(0).default(0),
   corrector_snr: z.number().gt(0).lt(1).default(0.16),
-  /** Images per forward pass. */
+  /** Images, or scenes, per forward pass. */
   batch: count().default(250),
 })
 
@@ -155,8 +205,9 @@ export const configSchema = z
     init_skip: patterns(),
     /** Names of parameters that do not train. */
     freeze: patterns(),
-    data: z.discriminatedUnion('kind', [mnist, blobs, images, random]),
+    data: z.discriminatedUnion('kind', [mnist, blobs, images, random, objects]),
     model: model.prefault({}),
+    scene: scene.prefault({}),
     flow: flow.prefault({}),
     diffusion: diffusion.prefault({}),
     train: train.prefault({}),
@@ -166,16 +217,18 @@ export const configSchema = z
     path: ['train', 'batch'],
     error: issue => {
       const { train } = issue.input as { train: { batch: number; accumulate: number } }
-      return `${train.batch} images cannot be split into ${train.accumulate} equal micro-batches`
+      return `${train.batch} samples cannot be split into ${train.accumulate} equal micro-batches`
     },
   })
 
 export type Config = z.infer<typeof configSchema>
 export type DataConfig = Config['data']
+export type ImageDataConfig = Exclude<DataConfig, ObjectsConfig>
 export type MnistConfig = z.infer<typeof mnist>
 export type BlobsConfig = z.infer<typeof blobs>
 export type ImagesConfig = z.infer<typeof images>
 export type RandomConfig = z.infer<typeof random>
+export type ObjectsConfig = z.infer<typeof objects>
 
 /** The settings as a model carries them: where it was trained does not bind where it is used. */
 export function withoutMachine(config: Config): Config {

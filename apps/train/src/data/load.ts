@@ -1,13 +1,13 @@
-// Chooses the data set a configuration asks for.
+// Chooses the image data set a configuration asks for.
 
-import type { DataConfig } from '../config/schema'
+import type { ImageDataConfig } from '../config/schema'
 import { loadBlobs } from './blobs'
 import type { Dataset } from './dataset'
 import { loadImages } from './images'
 import { loadMnist } from './mnist'
 import { loadRandom } from './random'
 
-export async function loadDataset(config: DataConfig, warn: (line: string) => void): Promise<Dataset> {
+export async function loadDataset(config: ImageDataConfig, warn: (line: string) => void): Promise<Dataset> {
   switch (config.kind) {
     case 'mnist':
       return loadMnist(config)

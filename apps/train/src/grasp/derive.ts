@@ -19,7 +19,7 @@ export interface DeriveOptions {
 }
 
 /** On either side of the object when the fingers come, metres, as far as the gripper opens. */
-const CLEARANCE = 0.01
+export const CLEARANCE = 0.01
 /** The closing axis leans from the surface's normal by up to this, radians, mostly by less; the friction cone's half angle is 0.46. */
 const LEAN = 0.25
 /** Half of the approaches come from above, within this of the steepest that the closing axis allows, radians; the others from anywhere. */

@@ -35,11 +35,19 @@ export function readCard(metadata: ReadonlyMap<string, string>, file: string): M
   if (text === undefined) return undefined
   try {
     const card = JSON.parse(text) as ModelCard
-    const { channels, size, classes } = card.format
-    if (!Number.isInteger(channels) || !Number.isInteger(size) || !Array.isArray(classes))
-      throw new Error('its image format is incomplete')
+    checkFormat(card.format)
     return { ...card, config: checkConfig(card.config, `${file}: recorded configuration`) }
   } catch (error) {
     throw new UserError(`${file}: its description (ditkit.card) is damaged: ${messageOf(error)}`)
   }
+}
+
+function checkFormat(format: Format): void {
+  if ('poses' in format) {
+    if (format.poses !== 'grasps') throw new Error(`its poses are ${format.poses}, which this version does not know`)
+    return
+  }
+  const { channels, size, classes } = format
+  if (!Number.isInteger(channels) || !Number.isInteger(size) || !Array.isArray(classes))
+    throw new Error('its image format is incomplete')
 }

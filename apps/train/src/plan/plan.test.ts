@@ -37,7 +37,7 @@ const LATENTS = [
 
 async function predicted(recipe: string, overrides: readonly string[]) {
   const { config } = loadConfig(recipe, overrides)
-  return predict(config, standInFor(config.data))
+  return predict(config, await standInFor(config.data))
 }
 
 /** Peak bytes of two training steps without validation, and the weights' bytes after them. */
@@ -143,7 +143,7 @@ it('a data set is stood in for by its shape', async () => {
     ['data.kind=images', `data.folder=${join(folder, 'photos')}`, 'data.size=8', 'data.validation=0.2'],
   ]) {
     const { config } = loadConfig('digits', overrides)
-    const { task } = standInFor(config.data)
+    const { task } = await standInFor(config.data)
     const real = await openTask(config, () => {})
     const shapeOf = ({ format, train, validation }: Task) => [format, train.count, validation.count]
     expect(shapeOf(task)).toEqual(shapeOf(real))

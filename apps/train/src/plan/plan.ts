@@ -45,7 +45,7 @@ export async function plan(request: PlanRequest): Promise<Plan> {
   const available = request.memory === undefined ? memoryOfProcess() : parseMemory(request.memory)
   const { name, config } = loadConfig(request.recipe, request.overrides)
   if (config.device !== 'cpu') throw new UserError(`plan is about device=cpu, not device=${config.device}`)
-  const data = standInFor(config.data)
+  const data = await standInFor(config.data)
   const judge = async (settings: Config, images: StandIn) => {
     const prediction = await predict(settings, images)
     const needed = neededBy(prediction)

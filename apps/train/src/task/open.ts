@@ -2,10 +2,13 @@
 
 import type { Config } from '../config/schema'
 import { loadDataset } from '../data/load'
+import { GraspTask } from './grasps'
 import { ImageTask } from './images'
 import type { Task } from './task'
 
 /** `warn` receives what was left out of the data. */
 export async function openTask(config: Config, warn: (line: string) => void): Promise<Task> {
-  return new ImageTask(await loadDataset(config.data, warn))
+  const { data } = config
+  if (data.kind === 'objects') return GraspTask.open(data)
+  return new ImageTask(await loadDataset(data, warn))
 }

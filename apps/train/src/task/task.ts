@@ -1,5 +1,5 @@
 // What a run is about: its samples, the model that learns them, and how the two meet in a batch. Images (images.ts) are
-// one task; the trainer knows no more of a task than this.
+// one task, grasps (grasps.ts) another; the trainer knows no more of a task than this.
 
 import type { Device, RngKey, Tensor } from '@ditkit/core'
 import type { Module } from '@ditkit/nn'
@@ -10,7 +10,12 @@ import type { Progress } from '../report/progress'
 import type { Interrupt } from '../run/interrupt'
 
 /** What rebuilding a model takes beside its configuration; recorded with its weights. */
-export type Format = ImageFormat
+export type Format = ImageFormat | GraspFormat
+
+/** Grasps for scenes: what their vectors mean does not vary. */
+export interface GraspFormat {
+  readonly poses: 'grasps'
+}
 
 /** Where a batch meets a model. */
 export interface Learner<M extends Module = Module> {

@@ -54,7 +54,7 @@ export class HouseholdObject {
 
   constructor(
     readonly entry: ObjectEntry,
-    private readonly block: Uint8Array,
+    private readonly unpack: () => ObjectGeometry,
   ) {}
 
   get id(): string {
@@ -87,7 +87,7 @@ export class HouseholdObject {
   }
 
   private get geometry(): ObjectGeometry {
-    this.unpacked ??= unpackObject(this.block, this.entry)
+    this.unpacked ??= this.unpack()
     return this.unpacked
   }
 }
@@ -104,7 +104,9 @@ export function loadObjects(folder = objectFolder): HouseholdObject[] {
     if (entry.offset + entry.bytes > bytes.length) {
       throw new UserError(`${indexFile}: ${entry.id} ends at byte ${entry.offset + entry.bytes} of ${bytes.length}`)
     }
-    return new HouseholdObject(entry, bytes.subarray(entry.offset, entry.offset + entry.bytes))
+    return new HouseholdObject(entry, () =>
+      unpackObject(bytes.subarray(entry.offset, entry.offset + entry.bytes), entry),
+    )
   })
 }
 

@@ -1,0 +1,70 @@
+// Draws grasps for scenes with a SceneDiT, in batches that fit memory; which batch a scene falls into does not change its noise.
+
+import { type Device, normal, type RngKey, scope, slice } from '@ditkit/core'
+import { guide, limitedScale, type SceneDiT } from '@ditkit/dit-model'
+import { collateScenes, type Scene } from '@ditkit/scene-collate'
+import type { Config } from '../config/schema'
+import type { Objective, Predict } from '../objective/objective'
+import type { Progress } from '../report/progress'
+import { type Interrupt, Interrupted } from '../run/interrupt'
+import { conditionOf, posesFromModel, toModelScene } from './model-scene'
+import { POSE_SIZE } from './pose'
+
+export interface DrawGraspsOptions {
+  readonly device: Device
+  readonly model: SceneDiT
+  readonly objective: Objective
+  readonly config: Config
+  /** Points and normals, metres, z up; the table, where there is one, at z = 0. */
+  readonly scenes: readonly Scene[]
+  /** [scenes, E]: what to grasp in each. */
+  readonly texts: Float32Array
+  /** Poses per scene. */
+  readonly count: number
+  readonly key: RngKey
+  readonly progress?: Progress
+  readonly interrupt?: Interrupt
+}
+
+/** For each scene its poses [count, 10], as `writePose` has them, in the scene's coordinates. */
+export async function drawGrasps(options: DrawGraspsOptions): Promise<Float32Array[]> {
+  const { device, model, objective, config, scenes, texts, count, key, progress, interrupt } = options
+  const { batch, guidance, guidance_interval: interval, guidance_rescale: rescale } = config.sample
+  const width = texts.length / scenes.length
+  const [noiseKey, stepKey] = key.split(2)
+  const drawn: Float32Array[] = []
+  const noise = normal(device, [scenes.length, count, POSE_SIZE], noiseKey)
+  model.eval()
+  try {
+    for (let start = 0; start < scenes.length; start += batch) {
+      if (interrupt?.requested) throw new Interrupted('stopped while drawing')
+      const end = Math.min(start + batch, scenes.length)
+      // Grasps that a scene may carry are not the model's to see.
+      const seen = scenes.slice(start, end).map(({ name, points, fields }) => toModelScene({ name, points, fields }))
+      const collated = collateScenes(seen)
+      const condition = scope(() =>
+        model.encode(conditionOf(collated, texts.subarray(start * width, end * width), device)),
+      )
+      const part = slice(noise, 0, start, end)
+      const predict: Predict = (x, t) => {
+        const scale = limitedScale(guidance, interval, objective.progress(typeof t === 'number' ? t : t[0]))
+        if (scale === 1) return model.forward(x, t, condition)
+        return scope(() => {
+          const [conditional, unconditional] = model.forwardEach(x, t, [condition, {}])
+          return guide([unconditional, conditional], scale, { rescale })
+        })
+      }
+      const poses = await objective.draw(predict, { noise: part, key: stepKey.foldIn(start) })
+      const values = (await poses.data()) as Float32Array
+      for (const [i, transform] of collated.transforms.entries())
+        drawn.push(posesFromModel(values.subarray(i * count * POSE_SIZE, (i + 1) * count * POSE_SIZE), transform))
+      for (const tensor of [poses, part]) tensor.dispose()
+      for (const tensor of Object.values(condition)) if (typeof tensor === 'object') tensor.dispose()
+      progress?.update(end)
+    }
+  } finally {
+    noise.dispose()
+    model.train()
+  }
+  return drawn
+}

@@ -1,0 +1,143 @@
+// Grasping the object that a text names, in a scene of points, with a SceneDiT.
+
+import { createHash } from 'node:crypto'
+import { type Device, hostNormal, hostUniform, type RngKey, rngKey } from '@ditkit/core'
+import type { SceneDiT } from '@ditkit/dit-model'
+import { collateScenes, type PaddedBatch, type Scene } from '@ditkit/scene-collate'
+import type { Config, ObjectsConfig } from '../config/schema'
+import { type HouseholdObject, loadObjects } from '../data/objects/objects'
+import { drawGrasps } from '../grasp/draw'
+import { conditionOf, toModelScene } from '../grasp/model-scene'
+import { GraspScenes } from '../grasp/scenes'
+import { buildSceneModel } from '../model/build-scene'
+import { writeGrasps } from '../report/grasps'
+import { TextTable } from '../text/table'
+import type { Batch, DrawWatch, GraspFormat, Learner, Samples, Split, Task } from './task'
+
+/** Which held-out scenes there are is the same for every seed, so that runs compare. */
+const HELD_OUT_KEY = rngKey(20_261)
+
+export class GraspTask implements Task<SceneDiT> {
+  readonly description: string
+  readonly unit = 'scenes'
+  readonly format: GraspFormat = { poses: 'grasps' }
+  readonly train: Split<SceneDiT>
+  readonly validation: Split<SceneDiT>
+  private readonly heldOut: GraspScenes
+
+  private constructor(
+    private readonly settings: ObjectsConfig,
+    private readonly objects: readonly HouseholdObject[],
+    private readonly texts: TextTable,
+  ) {
+    const known = objects.filter(({ entry }) => entry.split === 'train')
+    const unseen = objects.filter(({ entry }) => entry.split === 'held-out')
+    const options = { ...settings, mostObjects: settings.most_objects }
+    this.heldOut = new GraspScenes(unseen, { ...options, stretch: 1 }, HELD_OUT_KEY)
+    this.train = this.split(new GraspScenes(known, options, HELD_OUT_KEY.foldIn(1)), settings.scenes, settings.jitter)
+    this.validation = this.split(this.heldOut, settings.validation, 0)
+    const graspable = known.filter(({ entry }) => entry.grasps > 0).length
+    this.description = `scenes of ${known.length} objects (${graspable} with grasps), ${settings.validation} validation scenes of ${unseen.length} others`
+  }
+
+  static async open(settings: ObjectsConfig): Promise<GraspTask> {
+    const objects = loadObjects(settings.folder)
+    return new GraspTask(settings, objects, await TextTable.of(objects.map(({ text }) => text)))
+  }
+
+  fingerprint(): string {
+    const hash = createHash('sha256').update(JSON.stringify(this.settings))
+    for (const { entry } of this.objects) hash.update(JSON.stringify(entry))
+    return hash.digest('hex')
+  }
+
+  buildModel(device: Device, key: RngKey, config: Config): SceneDiT {
+    return buildSceneModel(device, key, config)
+  }
+
+  async draw(learner: Learner<SceneDiT>, config: Config, key: RngKey, watch: DrawWatch): Promise<Samples> {
+    const scenes = this.shown(config, key)
+    const texts = this.texts.rows(scenes.map(({ texts }) => texts!.object))
+    const { grasps: count } = this.settings
+    const poses = await drawGrasps({ ...learner, ...watch, config, scenes, texts, count, key })
+    return { write: path => writeGrasps(path, scenes, poses) }
+  }
+
+  /** Derived grasps in the same scenes. */
+  async targets(config: Config, key: RngKey): Promise<Samples> {
+    const scenes = this.shown(config, key)
+    const each = scenes.map(({ sets }) => sets!.grasps.data as Float32Array)
+    return { write: path => writeGrasps(path, scenes, each) }
+  }
+
+  summary({ sample }: Config): Record<string, unknown> {
+    return {
+      training_objects: this.objects.filter(({ entry }) => entry.split === 'train').length,
+      held_out_objects: this.objects.filter(({ entry }) => entry.split === 'held-out').length,
+      samples: sample.count,
+      guidance: sample.guidance,
+    }
+  }
+
+  /** Held-out scenes, in metres. */
+  private shown({ sample }: Config, key: RngKey): Scene[] {
+    return Array.from({ length: sample.count }, (_, i) => this.heldOut.scene(i, key.foldIn(i)))
+  }
+
+  private split(scenes: GraspScenes, count: number, jitter: number): Split<SceneDiT> {
+    return {
+      count,
+      read: (indices, augment) => {
+        const read = Array.from(indices, (index, i) => {
+          if (!augment) return toModelScene(scenes.scene(index, HELD_OUT_KEY.foldIn(index)))
+          const [sceneKey, yawKey, jitterKey] = augment.foldIn(i).split(3)
+          const scene = shaken(scenes.scene(index, sceneKey), jitter, jitterKey)
+          return toModelScene(scene, 2 * Math.PI * hostUniform(yawKey, 1)[0])
+        })
+        const texts = this.texts.rows(read.map(({ texts }) => texts!.object))
+        return new GraspBatch(collateScenes(read), texts)
+      },
+    }
+  }
+}
+
+class GraspBatch implements Batch<SceneDiT> {
+  constructor(
+    private readonly scenes: PaddedBatch,
+    private readonly texts: Float32Array,
+  ) {}
+
+  loss({ device, model, objective }: Learner<SceneDiT>, key: RngKey) {
+    const condition = conditionOf(this.scenes, this.texts, device)
+    const { data, shape } = this.scenes.sets.grasps
+    const values = data as Float32Array
+    const [scenes, grasps] = shape
+    // Noise couples with the grasps of one scene only.
+    const sceneOf = Int32Array.from({ length: scenes * grasps }, (_, row) => Math.floor(row / grasps))
+    return objective.loss(
+      (x, t, key) => model.forward(x, t, condition, key && { key }),
+      device.tensor(values, shape),
+      key,
+      { values, rows: scenes * grasps, condition: sceneOf },
+    )
+  }
+
+  nonFinite(): string | undefined {
+    const { points, sets, names } = this.scenes
+    for (const [what, { data }] of [
+      ['points', points],
+      ['grasps', sets.grasps],
+    ] as const) {
+      const at = data.findIndex(value => !Number.isFinite(value))
+      if (at >= 0) return `scene ${names[Math.floor((at * names.length) / data.length)]}: ${what} hold ${data[at]}`
+    }
+    return undefined
+  }
+}
+
+/** The scene with noise on its points, as of a depth camera. */
+function shaken(scene: Scene, deviation: number, key: RngKey): Scene {
+  if (deviation === 0) return scene
+  const noise = hostNormal(key, scene.points.length)
+  return { ...scene, points: scene.points.map((value, i) => value + deviation * noise[i]) }
+}

@@ -1,0 +1,126 @@
+// The recipe `grasp` end to end, in miniature: training, drawing for a cloud of one's own, and the evaluation.
+
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stateDict } from '@ditkit/checkpoint'
+import { openPt } from '@ditkit/checkpoint/node'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { evaluate } from '../src/evaluate/evaluate'
+import { readMetrics } from '../src/run/metrics'
+import { sample } from '../src/sample'
+import { train } from '../src/train'
+
+const SMALL = [
+  'data.scenes=8',
+  'data.validation=4',
+  'data.points=[24,40]',
+  'data.grasps=4',
+  'data.several=0.5',
+  'data.stretch=1.1',
+  'model.hidden=16',
+  'model.layers=1',
+  'model.heads=2',
+  'scene.tokens=8',
+  'scene.neighbors=4',
+  'scene.local_neighbors=4',
+  'flow.solver=euler',
+  'flow.sample_steps=2',
+  'train.batch=4',
+  'train.steps=6',
+  'train.warmup=1',
+  'train.validate_every=3',
+  'train.checkpoint_every=3',
+  'sample.count=3',
+]
+
+const root = mkdtempSync(join(tmpdir(), 'ditkit-grasp-'))
+const out = join(root, 'run')
+const metrics = join(out, 'output', 'dit_metrics')
+afterAll(() => rmSync(root, { recursive: true }))
+beforeAll(async () => {
+  vi.spyOn(console, 'log').mockImplementation(() => {})
+  await train({ recipe: 'grasp', overrides: SMALL, out, mode: 'new' })
+}, 120_000)
+
+async function samplesIn(path: string) {
+  await using file = await openPt(path)
+  return await stateDict(file.value).get('samples')!.read()
+}
+
+describe('a run', () => {
+  it('trains with a validation loss, and writes model, pictures and poses', async () => {
+    const rows = readMetrics(join(metrics, 'training_metrics.csv'))
+    expect(rows.map(row => row.val_loss !== undefined)).toEqual([false, false, true, false, false, true])
+    expect(readdirSync(metrics)).toEqual(expect.arrayContaining(['generated_samples.png', 'target_samples.png']))
+    for (const name of ['generated_samples', 'target_samples']) {
+      const { shape, data } = await samplesIn(join(metrics, `${name}.pt`))
+      expect(shape).toEqual([3, 4, 10])
+      expect((data as Float32Array).every(Number.isFinite)).toBe(true)
+    }
+  })
+
+  it('goes on from a checkpoint to the same weights, bit for bit', async () => {
+    const other = join(root, 'resumed')
+    await train({ recipe: 'grasp', overrides: SMALL, out: other, mode: 'new' })
+    rmSync(join(other, 'checkpoints', 'grasp', 'step-000006'), { recursive: true })
+    await train({ recipe: 'grasp', overrides: SMALL, out: other, mode: 'resume' })
+    const model = (folder: string) => readFileSync(join(folder, 'models', 'grasp.safetensors'))
+    expect(model(other).equals(model(out))).toBe(true)
+  }, 120_000)
+
+  it.each([
+    ['flow.coupling=exact'],
+    ['objective=ddpm', 'diffusion.steps=4'],
+    ['scene.encoder=perceiver', 'scene.distance_bias=false'],
+    ['scene.blocks=double-stream', 'scene.distance_bias=false'],
+  ])(
+    'trains with %s %s',
+    async (...settings) => {
+      const overrides = [...SMALL, 'train.steps=2', 'sample.count=1', ...settings]
+      await train({ recipe: 'grasp', overrides, out: join(root, settings.join()), mode: 'new' })
+    },
+    60_000,
+  )
+})
+
+describe('sample --scene', () => {
+  const to = join(root, 'drawn')
+  const request = { model: 'grasp', out, seed: 0, to, animation: 'none' as const, overrides: [] }
+
+  it('draws grasps for a cloud of points without normals, in the coordinates of the cloud', async () => {
+    const scene = join(root, 'box.xyz')
+    const side = [0, 1, 2, 3, 4]
+    writeFileSync(
+      scene,
+      side.flatMap(x => side.flatMap(y => side.map(z => `${5 + x / 100} ${y / 100} ${z / 100}`))).join('\n'),
+    )
+    await sample({ ...request, scene, text: 'a box', count: 5 })
+    const { shape, data } = await samplesIn(`${to}.pt`)
+    expect(shape).toEqual([1, 5, 10])
+    // An untrained model draws near its noise: within a metre of the cloud, which lies five metres off.
+    for (let g = 0; g < 5; g++) expect(Math.abs((data as Float32Array)[g * 10] - 5)).toBeLessThan(1)
+    expect(readdirSync(root)).toContain('drawn.png')
+  })
+
+  it('asks for a scene, and names the file that is none', async () => {
+    await expect(sample(request)).rejects.toThrow('--scene FILE')
+    const broken = join(root, 'broken.ply')
+    writeFileSync(broken, 'ply\nformat ascii 1.0\nelement vertex 3\n')
+    await expect(sample({ ...request, scene: broken })).rejects.toThrow(/broken\.ply/)
+    await expect(sample({ ...request, scene: join(root, 'missing.ply') })).rejects.toThrow(/missing\.ply/)
+  })
+})
+
+it('the evaluation grades held-out objects beside the baselines, and says whether the text chooses', async () => {
+  await evaluate({ model: 'grasp', out, overrides: ['flow.sample_steps=1'] })
+  const result = JSON.parse(readFileSync(join(metrics, 'evaluation.json'), 'utf8'))
+  expect(result.objects).toHaveLength(20)
+  for (const object of [result, ...result.objects])
+    for (const name of ['holds', 'random', 'wrong_scene', 'coverage']) {
+      expect(object[name]).toBeGreaterThanOrEqual(0)
+      expect(object[name]).toBeLessThanOrEqual(1)
+    }
+  expect(result.random).toBeLessThan(0.1)
+  expect(result.text.tables).toBeGreaterThan(10)
+}, 120_000)
