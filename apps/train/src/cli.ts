@@ -45,7 +45,9 @@ program
   .option('--labels <classes>', 'classes to draw, separated by commas (default: all of them)')
   .option('--scene <file>', 'of a grasp model: the cloud or mesh to grasp in (OBJ, PLY, PCD, XYZ; metres)')
   .option('--text <words>', 'of a grasp model: what to grasp, such as "a mug"')
-  .addOption(new Option('--up <axis>', 'which axis of the scene points up').choices(UP_AXES).default('z'))
+  .addOption(
+    new Option('--up <axis>', 'of a grasp model: which axis of the scene points up (default: z)').choices(UP_AXES),
+  )
   .option('--count <n>', 'number of images, or of grasps', wholeNumber)
   .option('--guidance <scale>', 'u + scale (c - u); 1 is none', number)
   .option('--seed <n>', 'another seed draws other images', wholeNumber, 0)

@@ -27,7 +27,7 @@ import type { UpAxis } from './up-axes'
 export interface SampleGraspsRequest {
   /** OBJ, PLY, PCD or XYZ file, metres. */
   readonly scene: string
-  /** What to grasp. */
+  /** What to grasp; left out, whatever is there. */
   readonly text?: string | undefined
   /** Which axis of the file points up. */
   readonly up?: UpAxis | undefined
@@ -54,7 +54,7 @@ export async function sampleGrasps(trained: TrainedGrasps, request: SampleGrasps
   if (config.data.kind !== 'objects')
     throw new UserError(`${trained.path} was trained on ${config.data.kind}, not on objects`)
   const scene = await readUpright(request, config.data.points[1])
-  const texts = await embedTexts([request.text ?? 'an object'])
+  const texts = request.text === undefined ? undefined : await embedTexts([request.text])
   const count = request.count ?? 32
   const drawing = { ...config, sample: { ...config.sample, guidance: request.guidance ?? config.sample.guidance } }
   const progress = startProgress('Drawing', 1, 'scenes')

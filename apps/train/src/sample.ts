@@ -43,11 +43,19 @@ const FRAMES = 60
 export async function sample(request: SampleRequest): Promise<void> {
   const trained = await openTrained(request.model, request.out, request.overrides)
   try {
+    refuse(request, trained.kind === 'images' ? ['scene', 'text', 'up'] : ['labels'], trained.kind)
     if (trained.kind === 'images') await sampleImages(request, trained)
     else await sampleGrasps(trained, { ...request, scene: sceneOf(request) })
   } finally {
     trained.device.dispose()
   }
+}
+
+/** Options that a model of this kind has no use for are not passed over in silence. */
+function refuse(request: SampleRequest, options: readonly (keyof SampleRequest)[], kind: string): void {
+  const given = options.find(option => request[option] !== undefined)
+  if (given)
+    throw new UserError(`--${given}: ${request.model} draws ${kind}, which it says nothing about; leave it out`)
 }
 
 function sceneOf({ model, scene }: SampleRequest): string {

@@ -75,10 +75,13 @@ describe('a run', () => {
     ['scene.encoder=perceiver', 'scene.distance_bias=false'],
     ['scene.blocks=double-stream', 'scene.distance_bias=false'],
   ])(
-    'trains with %s %s',
+    'trains with %s',
     async (...settings) => {
       const overrides = [...SMALL, 'train.steps=2', 'sample.count=1', ...settings]
-      await train({ recipe: 'grasp', overrides, out: join(root, settings.join()), mode: 'new' })
+      const folder = join(root, settings.join())
+      await train({ recipe: 'grasp', overrides, out: folder, mode: 'new' })
+      const rows = readMetrics(join(folder, 'output', 'dit_metrics', 'training_metrics.csv'))
+      expect(rows.map(row => Number.isFinite(row.loss) && row.grad_norm! > 0)).toEqual([true, true])
     },
     60_000,
   )
@@ -105,6 +108,7 @@ describe('sample --scene', () => {
 
   it('asks for a scene, and names the file that is none', async () => {
     await expect(sample(request)).rejects.toThrow('--scene FILE')
+    await expect(sample({ ...request, scene: 'box.xyz', labels: '3' })).rejects.toThrow('--labels: grasp draws grasps')
     const broken = join(root, 'broken.ply')
     writeFileSync(broken, 'ply\nformat ascii 1.0\nelement vertex 3\n')
     await expect(sample({ ...request, scene: broken })).rejects.toThrow(/broken\.ply/)

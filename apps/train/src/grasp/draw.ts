@@ -1,7 +1,7 @@
 // Draws grasps for scenes with a SceneDiT, in batches that fit memory; which batch a scene falls into does not change its noise.
 
-import { type Device, normal, type RngKey, scope, slice } from '@ditkit/core'
-import { guide, limitedScale, type SceneDiT } from '@ditkit/dit-model'
+import { type Device, noGrad, normal, type RngKey, scope, slice } from '@ditkit/core'
+import { limitedScale, type SceneDiT } from '@ditkit/dit-model'
 import { collateScenes, type Scene } from '@ditkit/scene-collate'
 import type { Config } from '../config/schema'
 import type { Objective, Predict } from '../objective/objective'
@@ -17,8 +17,8 @@ export interface DrawGraspsOptions {
   readonly config: Config
   /** Points and normals, metres, z up; the table, where there is one, at z = 0. */
   readonly scenes: readonly Scene[]
-  /** [scenes, E]: what to grasp in each. */
-  readonly texts: Float32Array
+  /** [scenes, E]: what to grasp in each; left out, whatever is there. */
+  readonly texts?: Float32Array | undefined
   /** Poses per scene. */
   readonly count: number
   readonly key: RngKey
@@ -30,7 +30,7 @@ export interface DrawGraspsOptions {
 export async function drawGrasps(options: DrawGraspsOptions): Promise<Float32Array[]> {
   const { device, model, objective, config, scenes, texts, count, key, progress, interrupt } = options
   const { batch, guidance, guidance_interval: interval, guidance_rescale: rescale } = config.sample
-  const width = texts.length / scenes.length
+  const width = (texts?.length ?? 0) / scenes.length
   const [noiseKey, stepKey] = key.split(2)
   const drawn: Float32Array[] = []
   const noise = normal(device, [scenes.length, count, POSE_SIZE], noiseKey)
@@ -42,17 +42,12 @@ export async function drawGrasps(options: DrawGraspsOptions): Promise<Float32Arr
       // Grasps that a scene may carry are not the model's to see.
       const seen = scenes.slice(start, end).map(({ name, points, fields }) => toModelScene({ name, points, fields }))
       const collated = collateScenes(seen)
-      const condition = scope(() =>
-        model.encode(conditionOf(collated, texts.subarray(start * width, end * width), device)),
-      )
+      const wanted = texts?.subarray(start * width, end * width)
+      const condition = scope(() => noGrad(() => model.encode(conditionOf(collated, wanted, device))))
       const part = slice(noise, 0, start, end)
       const predict: Predict = (x, t) => {
         const scale = limitedScale(guidance, interval, objective.progress(typeof t === 'number' ? t : t[0]))
-        if (scale === 1) return model.forward(x, t, condition)
-        return scope(() => {
-          const [conditional, unconditional] = model.forwardEach(x, t, [condition, {}])
-          return guide([unconditional, conditional], scale, { rescale })
-        })
+        return model.forwardWithGuidance(x, t, condition, scale, { rescale })
       }
       const poses = await objective.draw(predict, { noise: part, key: stepKey.foldIn(start) })
       const values = (await poses.data()) as Float32Array

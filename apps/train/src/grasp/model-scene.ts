@@ -37,17 +37,13 @@ export function posesFromModel(vectors: Float32Array, transform: SceneTransform)
   return transformValues(vectors, POSE_PARTS, invertTransform(transform))
 }
 
-/** Points with normals [B, P, 6], their mask, and the texts' embeddings [B, E], on the device. The caller frees them. */
-export function conditionOf(
-  batch: PaddedBatch,
-  texts: Float32Array,
-  device: Device,
-): Required<Pick<SceneCondition, 'points' | 'pointMask' | 'text'>> {
+/** Points with normals [B, P, 6], their mask, and the texts' embeddings [B, E] where there are any, on the device. The caller frees them. */
+export function conditionOf(batch: PaddedBatch, texts: Float32Array | undefined, device: Device): SceneCondition {
   const { points, fields } = batchTensors(batch, device)
   return {
     points: concat([points.values, fields.normals], 2),
     pointMask: points.mask,
-    text: device.tensor(texts, [batch.size, texts.length / batch.size]),
+    ...(texts && { text: device.tensor(texts, [batch.size, texts.length / batch.size]) }),
   }
 }
 

@@ -14,7 +14,7 @@ import {
 } from '../data/objects/tabletop'
 import { gradeGrasp } from './grade'
 import { POSE_PARTS } from './model-scene'
-import { type GraspPose, POSE_SIZE, writePose } from './pose'
+import { exchangeFingers, type GraspPose, POSE_SIZE, writePose } from './pose'
 import { stretchObject } from './stretch'
 
 export interface SceneOptions {
@@ -132,10 +132,8 @@ export class GraspScenes {
     const fingers = hostUniform(fingerKey, count)
     const vectors = new Float32Array(count * POSE_SIZE)
     for (let g = 0; g < count; g++) {
-      const at = g * POSE_SIZE
-      writePose(grasps[order[g % order.length]], vectors, at)
-      // Half a turn about the approach exchanges the fingers: the closing axis changes its sign.
-      if (fingers[g] < 0.5) for (let i = 6; i < 9; i++) vectors[at + i] = -vectors[at + i]
+      const grasp = grasps[order[g % order.length]]
+      writePose(fingers[g] < 0.5 ? exchangeFingers(grasp) : grasp, vectors, g * POSE_SIZE)
     }
     return vectors
   }
