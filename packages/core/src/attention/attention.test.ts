@@ -5,7 +5,6 @@ import {
   attentionWeights,
   backward,
   type Device,
-  fromBlockedMask,
   grad,
   hostNormal,
   packedAttention,
@@ -235,10 +234,6 @@ describe.each(KERNELS)('%s', kernel => {
     const { liveTensors, liveBytes } = device.memory()
     expect({ liveTensors, liveBytes }).toEqual({ liveTensors: before.liveTensors, liveBytes: before.liveBytes })
   })
-})
-
-it('fromBlockedMask turns blocked into takes part', async () => {
-  expect([...(await fromBlockedMask(device.tensor(Uint8Array.of(1, 0, 0), [3])).data())]).toEqual([0, 1, 1])
 })
 
 it('attentionWeights sum to 1 in every row that attends to something', async () => {

@@ -14,7 +14,15 @@ export {
   type AttentionProblem,
   type HostOperands,
 } from './kernel'
-export { fromBlockedMask } from './masks'
+export {
+  fromBatchHeads,
+  fromSequenceFirst,
+  mergeHeads,
+  splitHeads,
+  toBatchHeads,
+  toSequenceFirst,
+} from './layouts'
+export { fromAdditiveMask, fromBlockedMask, toAdditiveMask, toBlockedMask } from './masks'
 export type { AttentionOptions } from './options'
 export { packedAttention, packedCrossAttention } from './packed'
 export { attentionWeights } from './weights'
