@@ -1,0 +1,105 @@
+// Virtual cameras around the table: points splatted into small images of depth and normals, cut into patches, one token each.
+
+import { FIELD, type Vector3 } from './box'
+
+/** Pixels, and the side of a patch. */
+export const IMAGE = { width: 80, height: 64, patch: 8 } as const
+export const PATCH_COLUMNS = IMAGE.width / IMAGE.patch
+export const PATCH_ROWS = IMAGE.height / IMAGE.patch
+/** Numbers of a pixel: whether a point was seen, its depth from the middle of the field in units of 10 cm, its normal as the camera sees it. */
+const PIXEL_CHANNELS = 5
+export const PATCH_CHANNELS = PIXEL_CHANNELS * IMAGE.patch ** 2
+
+/** A pinhole camera; pixel = focal · (right, down) / forward + the image's middle. */
+export interface Camera {
+  readonly position: Vector3
+  readonly right: Vector3
+  readonly down: Vector3
+  readonly forward: Vector3
+  /** Pixels. */
+  readonly focal: number
+}
+
+/** From the middle of the table to each camera, metres, and how high it stands above it, radians. */
+const DISTANCE = 1.5
+const ELEVATION = 0.7
+const TARGET: Vector3 = [0, 0, 0.08]
+/** The field, seen from the cameras, fills the images' width. */
+const FOCAL = (IMAGE.width / 2) * (DISTANCE / (FIELD.half * 1.1))
+
+/** `count` cameras, evenly around the table, looking at its middle. */
+export function camerasAround(count: number): Camera[] {
+  return Array.from({ length: count }, (_, i) => {
+    const azimuth = (2 * Math.PI * i) / count
+    const [ca, sa] = [Math.cos(azimuth), Math.sin(azimuth)]
+    const [ce, se] = [Math.cos(ELEVATION), Math.sin(ELEVATION)]
+    return {
+      position: [TARGET[0] + DISTANCE * ce * ca, TARGET[1] + DISTANCE * ce * sa, TARGET[2] + DISTANCE * se],
+      right: [-sa, ca, 0],
+      down: [se * ca, se * sa, -ce],
+      forward: [-ce * ca, -ce * sa, -se],
+      focal: FOCAL,
+    }
+  })
+}
+
+/** Where a camera sees a place: pixels from the image's upper left corner, and depth along its axis in metres. */
+export function project({ position, right, down, forward, focal }: Camera, [x, y, z]: Vector3): Vector3 {
+  const [dx, dy, dz] = [x - position[0], y - position[1], z - position[2]]
+  const depth = forward[0] * dx + forward[1] * dy + forward[2] * dz
+  const u = (focal * (right[0] * dx + right[1] * dy + right[2] * dz)) / depth + IMAGE.width / 2
+  const v = (focal * (down[0] * dx + down[1] * dy + down[2] * dz)) / depth + IMAGE.height / 2
+  return [u, v, depth]
+}
+
+/**
+ * The patches [PATCH_ROWS, PATCH_COLUMNS, PATCH_CHANNELS] of what a camera sees of points [P, 3] in metres and their normals: of each pixel
+ * the nearest point.
+ */
+export function renderPatches(camera: Camera, points: Float32Array, normals: Float32Array): Float32Array {
+  const { width, height, patch } = IMAGE
+  const nearest = new Float64Array(width * height).fill(Number.POSITIVE_INFINITY)
+  const seen = new Int32Array(width * height).fill(-1)
+  for (let i = 0; i < points.length; i += 3) {
+    const [u, v, depth] = project(camera, [points[i], points[i + 1], points[i + 2]])
+    const [column, row] = [Math.floor(u), Math.floor(v)]
+    if (depth <= 0 || column < 0 || row < 0 || column >= width || row >= height) continue
+    const pixel = row * width + column
+    if (depth >= nearest[pixel]) continue
+    nearest[pixel] = depth
+    seen[pixel] = i
+  }
+  const patches = new Float32Array(PATCH_ROWS * PATCH_COLUMNS * PATCH_CHANNELS)
+  for (let row = 0; row < height; row++) {
+    for (let column = 0; column < width; column++) {
+      const pixel = row * width + column
+      const i = seen[pixel]
+      if (i < 0) continue
+      const token = Math.floor(row / patch) * PATCH_COLUMNS + Math.floor(column / patch)
+      const at = token * PATCH_CHANNELS + ((row % patch) * patch + (column % patch)) * PIXEL_CHANNELS
+      patches[at] = 1
+      patches[at + 1] = (nearest[pixel] - DISTANCE) / 0.1
+      for (const [k, axis] of [camera.right, camera.down, camera.forward].entries())
+        patches[at + 2 + k] = axis[0] * normals[i] + axis[1] * normals[i + 1] + axis[2] * normals[i + 2]
+    }
+  }
+  return patches
+}
+
+/** Places along the ray of each patch's middle, [tokens, depths, 3] in metres, evenly between the near and the far side of the field. */
+export function patchRays({ position, right, down, forward, focal }: Camera, depths: number): Float32Array {
+  const { width, height, patch } = IMAGE
+  const rays = new Float32Array(PATCH_ROWS * PATCH_COLUMNS * depths * 3)
+  let at = 0
+  for (let row = 0; row < PATCH_ROWS; row++) {
+    for (let column = 0; column < PATCH_COLUMNS; column++) {
+      const [u, v] = [((column + 0.5) * patch - width / 2) / focal, ((row + 0.5) * patch - height / 2) / focal]
+      for (let d = 0; d < depths; d++) {
+        const depth = DISTANCE + FIELD.half * ((2 * (d + 0.5)) / depths - 1)
+        for (let axis = 0; axis < 3; axis++)
+          rays[at++] = position[axis] + depth * (forward[axis] + u * right[axis] + v * down[axis])
+      }
+    }
+  }
+  return rays
+}
