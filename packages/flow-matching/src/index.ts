@@ -2,6 +2,7 @@
 
 export { type ClipOptions, clipImpliedData } from './clip'
 export { convertPrediction, type PredictionKind } from './convert'
+export { linearAssignment } from './coupling/assignment'
 export { type Coupling, type CouplingOptions, coupleNoise, takeRows } from './coupling/couple'
 export type { SinkhornOptions } from './coupling/sinkhorn'
 export { bitsPerDim, type LikelihoodOptions, logLikelihood } from './likelihood'

@@ -1,6 +1,6 @@
 import { array, assert as check, double, integer, property } from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { assign } from './assignment'
+import { linearAssignment } from './assignment'
 
 const total = (cost: ArrayLike<number>, n: number, columns: ArrayLike<number>) => {
   let sum = 0
@@ -28,13 +28,13 @@ function improvable(cost: Float64Array, n: number, columns: Int32Array): boolean
   return Array.from({ length: n }, (_, i) => gain[i * n + i]).some(loop => loop < -1e-9)
 }
 
-describe('assign', () => {
+describe('linearAssignment', () => {
   it('is the best of all permutations', () => {
     for (let n = 1; n <= 7; n++) {
       for (let seed = 0; seed < 5; seed++) {
         const cost = Float64Array.from({ length: n * n }, (_, k) => Math.sin(1000 * (seed + 1) + 37 * k * k))
         const best = Math.min(...[...permutations(n)].map(columns => total(cost, n, columns)))
-        expect(total(cost, n, assign(cost, n)), `n ${n}`).toBeCloseTo(best, 12)
+        expect(total(cost, n, linearAssignment(cost, n)), `n ${n}`).toBeCloseTo(best, 12)
       }
     }
   })
@@ -43,13 +43,41 @@ describe('assign', () => {
     check(
       property(squares(double({ min: -10, max: 10, noNaN: true }).map(x => Math.round(x))), entries => {
         const n = Math.sqrt(entries.length)
-        const columns = assign(Float64Array.from(entries), n)
+        const columns = linearAssignment(Float64Array.from(entries), n)
         expect([...columns].sort((a, b) => a - b)).toEqual(Array.from({ length: n }, (_, i) => i))
         expect(total(entries, n, columns)).toBe(
           Math.min(...[...permutations(n)].map(other => total(entries, n, other))),
         )
       }),
     ))
+
+  it('gives few rows the best of many columns', () => {
+    for (const [rows, columns] of [
+      [1, 1],
+      [1, 7],
+      [3, 4],
+      [2, 6],
+      [4, 7],
+    ])
+      for (let seed = 0; seed < 20; seed++) {
+        const cost = Float64Array.from(
+          { length: rows * columns },
+          (_, k) => Math.sin(1000 * (seed + 1) + 37 * k * k) - (seed % 3),
+        )
+        const sum = (chosen: ArrayLike<number>) =>
+          Array.from({ length: rows }, (_, row) => cost[row * columns + chosen[row]]).reduce((a, b) => a + b, 0)
+        const chosen = linearAssignment(cost, rows, columns)
+        expect(new Set(chosen).size).toBe(rows)
+        expect(sum(chosen)).toBeCloseTo(Math.min(...[...permutations(columns)].map(sum)), 12)
+      }
+    expect(linearAssignment(new Float64Array(), 0, 5)).toEqual(new Int32Array())
+  })
+
+  it('refuses more rows than columns, and costs that do not fit or are not finite', () => {
+    expect(() => linearAssignment(new Float64Array(6), 3, 2)).toThrow('3 rows cannot have different ones of 2 columns')
+    expect(() => linearAssignment(new Float64Array(5), 2, 3)).toThrow('cost has 5 entries (expected 2 · 3)')
+    expect(() => linearAssignment(Float64Array.of(1, 2, 3, Number.NaN), 2)).toThrow('cost[1, 1] is NaN')
+  })
 
   it('of points on a line sorts them, for many too', () => {
     const n = 512
@@ -62,13 +90,13 @@ describe('assign', () => {
     rows.forEach((row, rank) => {
       want[row] = columns[rank]
     })
-    expect(assign(cost, n)).toEqual(want)
+    expect(linearAssignment(cost, n)).toEqual(want)
   })
 
   it('leaves no exchange that would cost less', () => {
     const n = 59
     const cost = Float64Array.from({ length: n * n }, (_, k) => Math.abs(Math.sin(12.9898 * k * k)) ** 3)
-    const columns = assign(cost, n)
+    const columns = linearAssignment(cost, n)
     expect(improvable(cost, n, columns)).toBe(false)
     const swapped = columns.slice()
     ;[swapped[3], swapped[40]] = [swapped[40], swapped[3]]

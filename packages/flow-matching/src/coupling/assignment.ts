@@ -1,15 +1,40 @@
 // The linear assignment problem, exactly: shortest augmenting paths over reduced costs (Jonker & Volgenant, "A Shortest Augmenting Path
 // Algorithm for Dense and Sparse Linear Assignment Problems", Computing 38, 1987). O(n³).
 
-/** The permutation of columns by row that makes Σ cost[row·n + column] least. Costs are finite. */
-export function assign(cost: Float64Array, n: number): Int32Array {
-  const columnOf = new Int32Array(n).fill(-1)
-  const rowOf = new Int32Array(n).fill(-1)
-  const price = new Float64Array(n)
-  reduceColumns(cost, n, columnOf, rowOf, price)
-  const path = { distance: new Float64Array(n), from: new Int32Array(n), reached: new Int32Array(n), price }
-  for (let row = 0; row < n; row++) if (columnOf[row] < 0) augment(cost, n, row, columnOf, rowOf, path)
+/**
+ * The column of each row, all different, that makes Σ cost[row·columns + column] least. As many columns as rows, or more; of several best
+ * assignments one.
+ * @throws RangeError where there are more rows than columns, the costs are not rows·columns, or one is not finite.
+ */
+export function linearAssignment(cost: Float64Array, rows: number, columns = rows): Int32Array {
+  check(cost, rows, columns)
+  const columnOf = new Int32Array(rows).fill(-1)
+  const rowOf = new Int32Array(columns).fill(-1)
+  const price = new Float64Array(columns)
+  // A column that stays free has to keep the price 0, and which do is known beforehand only when none does.
+  if (rows === columns) reduceColumns(cost, rows, columnOf, rowOf, price)
+  const path = {
+    distance: new Float64Array(columns),
+    from: new Int32Array(columns),
+    reached: new Int32Array(columns),
+    price,
+  }
+  for (let row = 0; row < rows; row++) if (columnOf[row] < 0) augment(cost, columns, row, columnOf, rowOf, path)
   return columnOf
+}
+
+function check(cost: Float64Array, rows: number, columns: number): void {
+  if (rows > columns)
+    throw new RangeError(
+      `linearAssignment: ${rows} rows cannot have different ones of ${columns} columns; exchange the two`,
+    )
+  if (cost.length !== rows * columns)
+    throw new RangeError(`linearAssignment: cost has ${cost.length} entries (expected ${rows} · ${columns})`)
+  const bad = cost.findIndex(value => !Number.isFinite(value))
+  if (bad >= 0)
+    throw new RangeError(
+      `linearAssignment: cost[${Math.floor(bad / columns)}, ${bad % columns}] is ${cost[bad]} (expected a finite number)`,
+    )
 }
 
 /** Prices each column at its least cost, and gives it to that row where the row is free. */

@@ -3,7 +3,7 @@
 // C²OT, arXiv:2503.10636).
 
 import { hostUniform, type RngKey } from '@ditkit/core'
-import { assign } from './assignment'
+import { linearAssignment } from './assignment'
 import { type SinkhornOptions, sinkhorn } from './sinkhorn'
 
 interface CouplingTerms {
@@ -83,7 +83,7 @@ export function coupleNoise(
         'coupleNoise: a squared distance is too large for a number; scale the data or conditionWeight',
       )
     let chosen: Int32Array
-    if (options.method === 'exact') chosen = assign(cost, n)
+    if (options.method === 'exact') chosen = linearAssignment(cost, n)
     else {
       const plan = sinkhorn(cost, n, options)
       iterations = Math.max(iterations, plan.iterations)

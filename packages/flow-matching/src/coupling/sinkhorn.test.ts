@@ -1,6 +1,6 @@
 import { hostUniform, rngKey } from '@ditkit/core'
 import { describe, expect, it } from 'vitest'
-import { assign } from './assignment'
+import { linearAssignment } from './assignment'
 import { sinkhorn } from './sinkhorn'
 
 const N = 19
@@ -36,7 +36,7 @@ describe('sinkhorn', () => {
   })
 
   it('becomes the exact assignment as ε goes to 0, and uniform as it grows', () => {
-    const best = assign(COST, N)
+    const best = linearAssignment(COST, N)
     const cost = (weights: Float64Array) => weights.reduce((sum, w, at) => sum + w * COST[at], 0)
     const least = best.reduce((sum, column, row) => sum + COST[row * N + column], 0)
     const costs = [1, 0.1, 0.01, 0.002].map(epsilon => cost(sinkhorn(COST, N, { epsilon, iterations: 20_000 }).weights))
