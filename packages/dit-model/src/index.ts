@@ -1,6 +1,16 @@
 export { type InferOptions, inferDiTConfig, pickDiTWeights } from './checkpoint'
 export type { EncodedCondition, SceneCondition } from './condition'
 export type { Conditioning } from './conditioned-block'
+export { normalizedProjection } from './decoder/camera-geometry'
+export {
+  type CompleteCrossModalConfig,
+  type CrossModalConfig,
+  type CrossModalPreset,
+  crossModalPreset,
+  type DecoderBias,
+} from './decoder/cross-modal-config'
+export { CrossModalDecoder, type CrossModalInputs, type CrossModalOutputs } from './decoder/cross-modal-decoder'
+export { denoisingMask } from './decoder/denoising-mask'
 export { DiT, type DiTConfig, type DiTPreset, ditPreset, type Labels } from './dit'
 export { type LocalConfig, LocalEncoder } from './encoders/local'
 export { type PerceiverConfig, PerceiverEncoder, PerceiverPool } from './encoders/perceiver'
