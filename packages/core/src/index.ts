@@ -32,6 +32,7 @@ export {
   hostArray,
   isFloat,
 } from './dtype'
+export { notice } from './notice'
 export * from './ops'
 export * from './points'
 export { OPCODES, PROGRAM_LIMITS, type Program, type ProgramBuilder, program, type Value } from './program'

@@ -4,12 +4,12 @@ import type { Device } from './device'
 
 const said = new WeakMap<Device, Set<string>>()
 
-/** Warns once per device and message. */
-export function notice(device: Device, message: string): void {
+/** Warns once per device and `subject`: the message itself, unless what it tells differs from call to call. */
+export function notice(device: Device, message: string, subject = message): void {
   const before = said.get(device) ?? new Set()
   said.set(device, before)
-  if (before.has(message)) return
-  before.add(message)
+  if (before.has(subject)) return
+  before.add(subject)
   console.warn(`ditkit (${device.name}): ${message}`)
 }
 
