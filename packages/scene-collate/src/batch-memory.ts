@@ -3,28 +3,41 @@
 import type { SceneBatch } from './batch'
 import type { FieldData } from './scene'
 
-/** Smaller arrays are made anew. */
-const LEAST_BYTES = 1 << 14
+/** An array of the kind of `like`. Its content may be whatever was there. */
+export type MakeArray = (like: FieldData, length: number) => FieldData
 
+/** An array with memory of its own. */
+export const ownArray: MakeArray = (like, length) => new (like.constructor as Float32ArrayConstructor)(length)
+
+/** Arrays begin at multiples of this. */
+const CACHE_LINE = 64
+
+/**
+ * One buffer for all arrays of a batch, so that any buffer will do for any batch: as large as the largest batch so far. What does not
+ * fit, as in the first batch, gets memory of its own.
+ */
 export class BatchMemory {
-  private readonly free: ArrayBuffer[] = []
+  private free: ArrayBuffer[] = []
+  /** Bytes of the largest batch. */
+  private largest = 0
 
   /** Takes over buffers; whoever had them must not use them any more. */
   give(buffers: readonly ArrayBuffer[]): void {
-    this.free.push(...buffers.filter(({ byteLength }) => byteLength >= LEAST_BYTES))
-    this.free.sort((a, b) => a.byteLength - b.byteLength)
+    this.free.push(...buffers)
   }
 
-  /** An array of the kind of `data`. Its content is whatever was there. */
-  array(data: FieldData, length: number): FieldData {
-    const kind = data.constructor as Float32ArrayConstructor
-    const bytes = length * kind.BYTES_PER_ELEMENT
-    if (bytes < LEAST_BYTES) return new kind(length)
-    const fitting = this.free.findIndex(({ byteLength }) => byteLength >= bytes)
-    if (fitting >= 0) return new kind(this.free.splice(fitting, 1)[0] as ArrayBuffer, 0, length)
-    // The smallest makes room for the larger one, so that there never are more than are in use at once.
-    this.free.shift()
-    return new kind(new ArrayBuffer(Math.ceil(bytes / LEAST_BYTES) * LEAST_BYTES), 0, length)
+  /** Makes the arrays of one more batch. */
+  batch(): MakeArray {
+    this.free = this.free.filter(({ byteLength }) => byteLength >= this.largest)
+    const buffer = this.free.pop() ?? new ArrayBuffer(this.largest)
+    let used = 0
+    return (like, length) => {
+      const kind = like.constructor as Float32ArrayConstructor
+      const at = used
+      used += Math.ceil((length * kind.BYTES_PER_ELEMENT) / CACHE_LINE) * CACHE_LINE
+      this.largest = Math.max(this.largest, used)
+      return used <= buffer.byteLength ? new kind(buffer, at, length) : ownArray(like, length)
+    }
   }
 }
 
@@ -35,5 +48,5 @@ export function buffersOf({ points, fields, sets, vectors }: SceneBatch): ArrayB
     ...[...rows, ...Object.values(fields), ...Object.values(vectors)].map(({ data }) => data),
     ...rows.flatMap(each => [each.lengths, 'mask' in each ? each.mask : each.offsets]),
   ]
-  return arrays.map(array => array.buffer as ArrayBuffer)
+  return [...new Set(arrays.map(array => array.buffer as ArrayBuffer))]
 }

@@ -1,5 +1,6 @@
 // What every scene must satisfy before it goes into a batch. Points dropped by the mask may hold anything.
 
+import { allFinite } from './all-finite'
 import { type Field, isPart, partWidth, pointCount, type Scene, type SetField } from './scene'
 import { SceneError, sceneLabel } from './scene-error'
 
@@ -120,27 +121,6 @@ function checkFinite(
   fail(
     `${unit} ${Math.floor(first / width)} has ${data[first]} in column ${first % width}${more}; mask it out, or drop it (dropInvalidPoints)`,
   )
-}
-
-/** Numbers that stay in the first-level cache. */
-const BLOCK = 4096
-const CACHE_LINE = 16
-
-/** x · 0 is NaN for NaN and ±Infinity, so sums settle it without a branch per number. */
-function allFinite(data: Float32Array): boolean {
-  let [a, b] = [0, 0]
-  for (let start = 0; start < data.length; start += BLOCK) {
-    const end = Math.min(data.length, start + BLOCK)
-    // One number of each cache line first: the processor then waits for many lines at once, not for one after the other.
-    for (let i = start; i < end; i += CACHE_LINE) a += data[i] * 0
-    let i = start
-    for (; i < end - 1; i += 2) {
-      a += data[i] * 0
-      b += data[i + 1] * 0
-    }
-    if (i < end) a += data[i] * 0
-  }
-  return a + b === 0
 }
 
 function someValid(mask: ArrayLike<number>): boolean {

@@ -1,7 +1,7 @@
 // Scenes with different numbers of points to one batch: padded with masks and lengths, or packed with offsets.
 
 import type { BatchArray, PackedBatch, PackedRows, PaddedBatch, PaddedRows, SceneBatch } from './batch'
-import { BatchMemory } from './batch-memory'
+import { type BatchMemory, type MakeArray, ownArray } from './batch-memory'
 import { checkAlike, checkFits, checkNames } from './check-batch'
 import { type CheckOptions, checkScene } from './check-scene'
 import { limitPoints, type PointLimit } from './limit/limit-points'
@@ -39,21 +39,18 @@ export function collateScenes(scenes: readonly Scene[], options: CollateOptions 
   return collateChecked(maxPoints ? scenes.map(scene => limitPoints(scene, maxPoints)) : scenes, options)
 }
 
-/** `collateScenes` of scenes that `checkScene` has passed and that have been limited. */
-export function collateChecked(
-  given: readonly Scene[],
-  options: CollateOptions,
-  memory = new BatchMemory(),
-): SceneBatch {
+/** `collateScenes` of scenes that `checkScene` has passed and that have been limited; with `memory` its arrays are parts of one buffer. */
+export function collateChecked(given: readonly Scene[], options: CollateOptions, memory?: BatchMemory): SceneBatch {
   const scenes = given.map(dropMasked)
   checkAlike(scenes)
   checkNames(scenes[0], options)
+  const array = memory ? memory.batch() : ownArray
   const { fields = {}, sets = {}, vectors = {}, texts = {} } = scenes[0]
   const shared = {
     size: scenes.length,
     names: scenes.map(scene => scene.name ?? ''),
     vectors: mapFields(vectors, ({ data, width }, name) => {
-      const out = memory.array(data, scenes.length * width)
+      const out = array(data, scenes.length * width)
       for (const [b, scene] of scenes.entries()) out.set(scene.vectors![name].data, b * width)
       return { data: out, shape: [scenes.length, width] }
     }),
@@ -66,13 +63,13 @@ export function collateChecked(
 
   if (options.layout === 'packed') {
     const pack = (columns: Field[]): PackedRows => ({
-      ...packRows(columns, memory),
+      ...packRows(columns, array),
       ...offsetsOf(columns.map(rowCount)),
     })
     return {
       layout: 'packed',
       points: pack(points),
-      fields: mapFields(fields, (_, name) => packRows(field(name), memory)),
+      fields: mapFields(fields, (_, name) => packRows(field(name), array)),
       sets: mapFields(sets, (_, name) => pack(set(name))),
       ...shared,
     }
@@ -80,15 +77,13 @@ export function collateChecked(
   const pad = (columns: Field[], name: string): PaddedRows => {
     const lengths = Int32Array.from(columns, rowCount)
     const rows = paddedLength(name, lengths, scenes, options)
-    return { ...padRows(columns, rows, options.padding?.[name], memory), mask: maskOf(lengths, rows, memory), lengths }
+    return { ...padRows(columns, rows, options.padding?.[name], array), mask: maskOf(lengths, rows, array), lengths }
   }
   const paddedPoints = pad(points, 'points')
   return {
     layout: 'padded',
     points: paddedPoints,
-    fields: mapFields(fields, (_, name) =>
-      padRows(field(name), paddedPoints.shape[1], options.padding?.[name], memory),
-    ),
+    fields: mapFields(fields, (_, name) => padRows(field(name), paddedPoints.shape[1], options.padding?.[name], array)),
     sets: mapFields(sets, (_, name) => pad(set(name), name)),
     ...shared,
   }
@@ -96,9 +91,9 @@ export function collateChecked(
 
 const FLAGS = new Uint8Array(0)
 
-function packRows(columns: readonly Field[], memory: BatchMemory): BatchArray {
+function packRows(columns: readonly Field[], array: MakeArray): BatchArray {
   const width = columns[0].width
-  const data = memory.array(
+  const data = array(
     columns[0].data,
     columns.reduce((sum, column) => sum + column.data.length, 0),
   )
@@ -110,10 +105,10 @@ function packRows(columns: readonly Field[], memory: BatchMemory): BatchArray {
   return { data, shape: [1, data.length / width, width] }
 }
 
-function padRows(columns: readonly Field[], rows: number, padding = 0, memory: BatchMemory): BatchArray {
+function padRows(columns: readonly Field[], rows: number, padding = 0, array: MakeArray): BatchArray {
   const width = columns[0].width
   const stride = rows * width
-  const data = memory.array(columns[0].data, columns.length * stride)
+  const data = array(columns[0].data, columns.length * stride)
   for (const [b, column] of columns.entries()) {
     data.set(column.data, b * stride)
     data.fill(padding, b * stride + column.data.length, (b + 1) * stride)
@@ -121,8 +116,8 @@ function padRows(columns: readonly Field[], rows: number, padding = 0, memory: B
   return { data, shape: [columns.length, rows, width] }
 }
 
-function maskOf(lengths: Int32Array, rows: number, memory: BatchMemory): Uint8Array {
-  const mask = memory.array(FLAGS, lengths.length * rows) as Uint8Array
+function maskOf(lengths: Int32Array, rows: number, array: MakeArray): Uint8Array {
+  const mask = array(FLAGS, lengths.length * rows) as Uint8Array
   for (let b = 0; b < lengths.length; b++) {
     mask.fill(1, b * rows, b * rows + lengths[b])
     mask.fill(0, b * rows + lengths[b], (b + 1) * rows)

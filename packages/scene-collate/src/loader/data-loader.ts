@@ -20,7 +20,7 @@ export interface LoaderOptions extends SceneSteps {
   readonly prefetch?: number
   /**
    * A batch's memory is used again once the next one is taken: from then on its arrays are empty. Several times faster where batches are large; for
-   * loops that upload a batch or are done with it. Default false.
+   * loops that upload a batch or are done with it. The arrays of such a batch share one buffer. Default false.
    */
   readonly reuseMemory?: boolean
   /** Where to go on: what `state()` gave, also on another machine and with another number of workers. */
@@ -106,11 +106,12 @@ export class DataLoader implements AsyncIterable<SceneBatch> {
     const { batches } = this.buckets
     const most = this.options.prefetch ?? 2 * this.source.parallel
     const inFlight: Promise<LoadedBatch>[] = []
+    const { reuseMemory } = this.options
     let spare: ArrayBuffer[] = []
     let started = this.next
     const fill = () => {
       for (; inFlight.length < most && started < batches.length; started++) {
-        inFlight.push(this.load(batches[started], epoch, spare))
+        inFlight.push(this.load(batches[started], epoch, reuseMemory ? spare : undefined))
         spare = []
       }
     }
@@ -123,7 +124,7 @@ export class DataLoader implements AsyncIterable<SceneBatch> {
         this.count(loaded.skipped)
         if (!loaded.batch) continue
         yield loaded.batch
-        if (this.options.reuseMemory) spare = detached(buffersOf(loaded.batch))
+        if (reuseMemory) spare = detached(buffersOf(loaded.batch))
       }
       this.epoch++
       this.next = 0
@@ -140,7 +141,7 @@ export class DataLoader implements AsyncIterable<SceneBatch> {
     return this.close()
   }
 
-  private load(indices: Int32Array, epoch: number, spare: readonly ArrayBuffer[]): Promise<LoadedBatch> {
+  private load(indices: Int32Array, epoch: number, spare?: readonly ArrayBuffer[]): Promise<LoadedBatch> {
     const job = { indices, seed: this.seed, epoch, steps: stepsOf(this.options) }
     const loading = this.source.load(job, spare)
     // A failure is reported when its turn comes; until then, and after the iteration was left, nobody waits for it.
@@ -196,8 +197,8 @@ function inThisThread(dataset: Dataset): BatchSource {
     lengths: dataset.lengths,
     parallel: 1,
     load(job, spare) {
-      memory.give(spare)
-      return loadBatch(dataset, job, memory)
+      if (spare) memory.give(spare)
+      return loadBatch(dataset, job, spare && memory)
     },
     close: async () => {},
   }

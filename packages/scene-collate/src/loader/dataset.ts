@@ -54,7 +54,7 @@ export interface BatchSource {
   readonly lengths?: ArrayLike<number>
   /** How many batches are made at once. */
   readonly parallel: number
-  /** Takes over `spare`, the memory of batches that are done with. */
-  load(job: BatchJob, spare: readonly ArrayBuffer[]): Promise<LoadedBatch>
+  /** With `spare`, the memory of batches that are done with (none so far, perhaps), the batch's memory is meant to come back. */
+  load(job: BatchJob, spare?: readonly ArrayBuffer[]): Promise<LoadedBatch>
   close(): Promise<void>
 }

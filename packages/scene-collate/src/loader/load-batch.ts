@@ -19,7 +19,7 @@ import type { BatchJob, Dataset, LoadedBatch, SceneSteps, SkippedScene } from '.
 export async function loadBatch(
   dataset: Dataset,
   job: BatchJob,
-  memory: BatchMemory,
+  memory?: BatchMemory,
   onScene?: (label: string) => void,
 ): Promise<LoadedBatch> {
   const { seed, epoch, steps } = job
@@ -31,7 +31,7 @@ export async function loadBatch(
     try {
       const scene = await readScene(dataset, index, label)
       checkScene(scene, index, steps.collate)
-      scenes.push(changed(scene, steps, rngKey(seed).foldIn(index).foldIn(epoch)))
+      scenes.push(changed(scene, steps, () => rngKey(seed).foldIn(index).foldIn(epoch).split(2)))
     } catch (error) {
       if (!steps.skipBad || !(error instanceof SceneError)) throw error
       skipped.push({ index, reason: error.message })
@@ -50,12 +50,12 @@ async function readScene(dataset: Dataset, index: number, label: string): Promis
   }
 }
 
-function changed(scene: Scene, { maxPoints, normalise, augment }: SceneSteps, key: RngKey): Scene {
-  const [limitKey, augmentKey] = key.split(2)
+/** `keys` gives one for limiting and one for augmenting. */
+function changed(scene: Scene, { maxPoints, normalise, augment }: SceneSteps, keys: () => RngKey[]): Scene {
   let result = scene
-  if (maxPoints) result = limitPoints(result, maxPoints, limitKey)
+  if (maxPoints) result = limitPoints(result, maxPoints, keys()[0])
   if (normalise)
     result = 'rotation' in normalise ? applyTransform(result, normalise) : normaliseScene(result, normalise)
-  if (augment) result = augmentScene(result, augment, augmentKey)
+  if (augment) result = augmentScene(result, augment, keys()[1])
   return result
 }

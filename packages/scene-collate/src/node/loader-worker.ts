@@ -52,7 +52,7 @@ export class LoaderWorker {
     return this.waiting.size
   }
 
-  load(job: BatchJob, spare: readonly ArrayBuffer[]): Promise<LoadedBatch> {
+  load(job: BatchJob, spare?: readonly ArrayBuffer[]): Promise<LoadedBatch> {
     if (this.ended) return Promise.reject(this.ended)
     const id = this.nextId++
     this.worker.ref()
@@ -60,7 +60,7 @@ export class LoaderWorker {
       this.waiting.set(id, { resolve, reject })
       // A part of an array would take the whole of it along.
       const message: WorkerJob = { id, job: { ...job, indices: job.indices.slice() }, spare }
-      this.worker.postMessage(message, spare)
+      this.worker.postMessage(message, spare ?? [])
     })
   }
 

@@ -16,8 +16,8 @@ export interface WorkerStart {
 export interface WorkerJob {
   readonly id: number
   readonly job: BatchJob
-  /** Memory to use again. */
-  readonly spare: readonly ArrayBuffer[]
+  /** Memory to use again, when this batch's will be. */
+  readonly spare?: readonly ArrayBuffer[]
 }
 
 export type WorkerReply =

@@ -26,9 +26,9 @@ async function openDataset(): Promise<Dataset> {
 }
 
 async function work(dataset: Dataset, { id, job, spare }: WorkerJob): Promise<void> {
-  memory.give(spare)
+  if (spare) memory.give(spare)
   try {
-    const loaded = await loadBatch(dataset, job, memory, label => writeSlate(slate, label))
+    const loaded = await loadBatch(dataset, job, spare && memory, label => writeSlate(slate, label))
     reply({ kind: 'loaded', id, loaded }, loaded.batch ? buffersOf(loaded.batch) : [])
   } catch (error) {
     reply({ kind: 'refused', id, failure: failureOf(error) })
