@@ -3,20 +3,34 @@
 import {
   type AttentionOptions,
   attention,
+  attentionWeights,
   type ComputeDType,
   type Device,
+  fromSequenceFirst,
   linear,
+  mergeHeads,
   packedAttention,
   packedCrossAttention,
   type RngKey,
   reshape,
   scope,
   slice,
+  splitHeads,
   type Tensor,
+  toSequenceFirst,
 } from '@ditkit/core'
-import { xavierUniform, zeros } from './init'
+import { Dropout } from './dropout'
+import { withExtraKeys, withExtraTokens } from './extra-keys'
+import { normalInit, xavierUniform, zeros } from './init'
 import { Linear } from './linear'
 import { Module, parameter } from './module'
+import {
+  type AttentionCall,
+  attentionCall,
+  contractOptions,
+  type MultiheadAttentionInputs,
+  type NamedAttentionInputs,
+} from './multihead-attention-call'
 
 export interface MultiheadAttentionOptions {
   bias?: boolean
@@ -25,11 +39,22 @@ export interface MultiheadAttentionOptions {
   vDim?: number
   /** On the attention weights, in training; `forward` then needs `rng`. */
   dropout?: number
+  /** On the result, in training (PETR's `proj_drop`); `forward` then needs `rng`. */
+  outputDropout?: number
+  /** Default true: [B, L, C]. false: [L, B, C], PyTorch's default and PETR's layout. */
+  batchFirst?: boolean
+  /** A learned key and value (`bias_k`, `bias_v`) that every query may attend to: PyTorch's `add_bias_kv`. */
+  addBiasKV?: boolean
+  /** A key and value of zeros that every query may attend to: PyTorch's `add_zero_attn`. */
+  addZeroAttention?: boolean
   /** What the products of the projections round their operands to, forward and backward. Attention itself stays f32. Default 'f32'. */
   computeDtype?: ComputeDType
 }
 
-/** Batch first, and without PyTorch's inverted masks: in every mask, true takes part. */
+/**
+ * Batch first unless told otherwise. `keyMask`, `mask` and the other options are those of attention: true takes part. `keyPaddingMask` and
+ * `attnMask` are PyTorch's: true is blocked. A query that may attend to nothing gives the output's bias, where PyTorch gives NaN.
+ */
 export class MultiheadAttention extends Module {
   /** [3·E, E]: query, key, value. */
   readonly in_proj_weight: Tensor | undefined
@@ -37,9 +62,16 @@ export class MultiheadAttention extends Module {
   readonly k_proj_weight: Tensor | undefined
   readonly v_proj_weight: Tensor | undefined
   readonly in_proj_bias: Tensor | undefined
+  /** [1, 1, E] */
+  readonly bias_k: Tensor | undefined
+  readonly bias_v: Tensor | undefined
   readonly out_proj: Linear
   readonly dropout: number
+  readonly batchFirst: boolean
+  readonly addZeroAttention: boolean
   readonly computeDtype: ComputeDType
+  private readonly outputDropout: Dropout
+  private readonly widths: readonly [query: number, key: number, value: number]
 
   /** @throws RangeError unless `heads` divides `embedDim`. */
   constructor(
@@ -53,7 +85,7 @@ export class MultiheadAttention extends Module {
     const { bias = true, kDim = embedDim, vDim = embedDim, dropout = 0, computeDtype = 'f32' } = options
     if (embedDim % heads !== 0)
       throw new RangeError(`MultiheadAttention: ${heads} heads do not divide the width ${embedDim}`)
-    const [qKey, kKey, vKey, outKey] = key.split(4)
+    const [qKey, kKey, vKey, outKey, biasKKey, biasVKey] = key.split(6)
     if (kDim === embedDim && vDim === embedDim) {
       this.in_proj_weight = parameter(xavierUniform(device, [3 * embedDim, embedDim], qKey))
     } else {
@@ -62,49 +94,137 @@ export class MultiheadAttention extends Module {
       this.v_proj_weight = parameter(xavierUniform(device, [embedDim, vDim], vKey))
     }
     this.in_proj_bias = bias ? parameter(device.zeros([3 * embedDim])) : undefined
+    if (options.addBiasKV) {
+      const init = normalInit({ std: 1 / Math.sqrt(embedDim) })
+      this.bias_k = parameter(init(device, [1, 1, embedDim], biasKKey))
+      this.bias_v = parameter(init(device, [1, 1, embedDim], biasVKey))
+    }
     this.out_proj = new Linear(device, outKey, embedDim, embedDim, { bias, biasInit: zeros, computeDtype })
     this.dropout = dropout
+    this.outputDropout = new Dropout(options.outputDropout ?? 0)
+    this.batchFirst = options.batchFirst ?? true
+    this.addZeroAttention = options.addZeroAttention ?? false
     this.computeDtype = computeDtype
+    this.widths = [embedDim, kDim, vDim]
   }
 
   /**
-   * query [B, Lq, E], key [B, Lk, kDim], value [B, Lk, vDim] → [B, Lq, E]. Self-attention by default; with `key` alone it
-   * is the value too.
+   * query [B, L, E], key [B, S, kDim], value [B, S, vDim] → [B, L, E]; [L, B, E] and so on without `batchFirst`. Self-attention by default;
+   * with `key` alone it is the value too. Or by name: `forward({ query, key, value, ...options })`, `forward({ q, k, v })`.
+   * @throws RangeError for shapes that do not go together, TypeError for a mask given twice.
    */
-  forward(query: Tensor, key: Tensor = query, value: Tensor = key, options: AttentionOptions = {}): Tensor {
-    const dropout = this.training ? this.dropout : 0
+  forward(query: Tensor, key?: Tensor, value?: Tensor, options?: MultiheadAttentionInputs): Tensor
+  forward(inputs: NamedAttentionInputs): Tensor
+  forward(
+    query: Tensor | NamedAttentionInputs,
+    key?: Tensor,
+    value?: Tensor,
+    options: MultiheadAttentionInputs = {},
+  ): Tensor {
     return scope(() => {
-      const attended = this.attend(query, key, value, { dropout, ...options })
-      return this.out_proj.forward(reshape(attended, [...query.shape.slice(0, 2), this.embedDim]))
+      const call = this.batchFirstCall(attentionCall(query, key, value, options))
+      return this.finish(this.attend(call), call)
+    }, 'MultiheadAttention.forward')
+  }
+
+  /**
+   * As `forward`, and the weights of each head [B, H, L, S], dropout included, without gradients; `mean(weights, 1)` is what PyTorch averages.
+   * They take memory of that size, which `forward` does not.
+   */
+  forwardWithWeights(
+    query: Tensor,
+    key?: Tensor,
+    value?: Tensor,
+    options?: MultiheadAttentionInputs,
+  ): { out: Tensor; weights: Tensor }
+  forwardWithWeights(inputs: NamedAttentionInputs): { out: Tensor; weights: Tensor }
+  forwardWithWeights(
+    query: Tensor | NamedAttentionInputs,
+    key?: Tensor,
+    value?: Tensor,
+    options: MultiheadAttentionInputs = {},
+  ): { out: Tensor; weights: Tensor } {
+    return scope(() => {
+      const call = this.batchFirstCall(attentionCall(query, key, value, options))
+      const { q, k, v } = this.operands(call)
+      const contract = this.contract(call)
+      return { out: this.finish(attention(q, k, v, contract), call), weights: attentionWeights(q, k, contract) }
+    }, 'MultiheadAttention.forwardWithWeights')
+  }
+
+  /** The call with its operands batch first, checked; what is one tensor stays one. */
+  private batchFirstCall(call: AttentionCall): AttentionCall {
+    const names = ['query', 'key', 'value'] as const
+    names.forEach((name, i) => {
+      const { shape } = call[name]
+      if (shape.length !== 3 || shape[2] !== this.widths[i])
+        throw new RangeError(
+          `MultiheadAttention: ${name} has shape [${shape.join(', ')}], expected ${this.batchFirst ? '[batch, tokens' : '[tokens, batch'}, ${this.widths[i]}]`,
+        )
     })
+    const [tokens, batch] = this.batchFirst ? [1, 0] : [0, 1]
+    const { query, key, value } = call
+    if (key.shape[tokens] !== value.shape[tokens])
+      throw new RangeError(
+        `MultiheadAttention: key has ${key.shape[tokens]} tokens but value ${value.shape[tokens]}, expected the same number`,
+      )
+    if (key.shape[batch] !== query.shape[batch] || value.shape[batch] !== query.shape[batch])
+      throw new RangeError(
+        `MultiheadAttention: query, key and value have batches of ${query.shape[batch]}, ${key.shape[batch]} and ${value.shape[batch]}, expected the same` +
+          (this.batchFirst ? '; with batchFirst: false the batch is the second axis' : ''),
+      )
+    if (this.batchFirst) return call
+    const first = new Map([query, key, value].map(x => [x, fromSequenceFirst(x)]))
+    return { ...call, query: first.get(query)!, key: first.get(key)!, value: first.get(value)! }
   }
 
-  private attend(query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions): Tensor {
-    if (this.in_proj_weight && key === value) {
-      if (query === key) return packedAttention(this.project(query, this.in_proj_weight, 0, 3), options)
-      const q = this.heads4(this.project(query, slice(this.in_proj_weight, 0, 0, this.embedDim), 0, 1))
-      const kv = this.project(key, slice(this.in_proj_weight, 0, this.embedDim, 3 * this.embedDim), 1, 3)
-      return packedCrossAttention(q, kv, options)
+  /** The options for attention: the module's dropout unless the call says otherwise. */
+  private contract({ query, key, options }: AttentionCall): AttentionOptions {
+    const [batch, queries] = query.shape
+    const keys = key.shape[1]
+    const given = contractOptions(options, { batch, queries, keys, heads: this.heads })
+    const extra = (this.bias_k ? 1 : 0) + (this.addZeroAttention ? 1 : 0)
+    return { dropout: this.training ? this.dropout : 0, ...withExtraKeys(given, keys, extra) }
+  }
+
+  private attend(call: AttentionCall): Tensor {
+    const { query, key, value } = call
+    if (this.in_proj_weight && key === value && !this.bias_k && !this.addZeroAttention) {
+      const options = this.contract(call)
+      if (query === key) return packedAttention(this.packed(query, 0, 3), options)
+      return packedCrossAttention(splitHeads(this.projected(query, 0, 1), this.heads), this.packed(key, 1, 3), options)
     }
-    const [q, k, v] = [query, key, value].map((x, i) => this.heads4(this.project(x, this.weightOf(i), i, i + 1)))
-    return attention(q!, k!, v!, options)
+    const { q, k, v } = this.operands(call)
+    return attention(q, k, v, this.contract(call))
   }
 
-  /** x [B, L, in] → [B, L, last − first, H, D]: the parts first … last − 1 of (query, key, value). */
-  private project(x: Tensor, weight: Tensor, first: number, last: number): Tensor {
+  private operands({ query, key, value }: AttentionCall): { q: Tensor; k: Tensor; v: Tensor } {
+    const [q, k, v] = [query, key, value].map((x, i) => splitHeads(this.projected(x, i, i + 1), this.heads))
+    return {
+      q: q!,
+      k: withExtraTokens(k!, this.bias_k, this.addZeroAttention),
+      v: withExtraTokens(v!, this.bias_v, this.addZeroAttention),
+    }
+  }
+
+  /** attended [B, L, H, D] → the result, in the layout of the call. */
+  private finish(attended: Tensor, { options }: AttentionCall): Tensor {
+    const out = this.outputDropout.forward(this.out_proj.forward(mergeHeads(attended)), options.rng?.foldIn(1))
+    return this.batchFirst ? out : toSequenceFirst(out)
+  }
+
+  /** x [B, L, in] → [B, L, (last − first)·E]: the parts first … last − 1 of (query, key, value). */
+  private projected(x: Tensor, first: number, last: number): Tensor {
+    const rows = (of: Tensor) => slice(of, 0, first * this.embedDim, last * this.embedDim)
+    const separate = [this.q_proj_weight, this.k_proj_weight, this.v_proj_weight][first]
+    const weight = this.in_proj_weight ? rows(this.in_proj_weight) : separate!
+    return linear(x, weight, this.in_proj_bias && rows(this.in_proj_bias), { computeDtype: this.computeDtype })
+  }
+
+  /** The same as [B, L, last − first, H, D]. */
+  private packed(x: Tensor, first: number, last: number): Tensor {
     const [batch, tokens] = x.shape as [number, number]
-    const bias = this.in_proj_bias && slice(this.in_proj_bias, 0, first * this.embedDim, last * this.embedDim)
-    const projected = linear(x, weight, bias, { computeDtype: this.computeDtype })
-    return reshape(projected, [batch, tokens, last - first, this.heads, this.embedDim / this.heads])
-  }
-
-  private heads4(x: Tensor): Tensor {
-    const [batch, tokens, , heads, dim] = x.shape as [number, number, number, number, number]
-    return reshape(x, [batch, tokens, heads, dim])
-  }
-
-  private weightOf(part: number): Tensor {
-    if (this.in_proj_weight) return slice(this.in_proj_weight, 0, part * this.embedDim, (part + 1) * this.embedDim)
-    return [this.q_proj_weight, this.k_proj_weight, this.v_proj_weight][part]!
+    const shape = [batch, tokens, last - first, this.heads, this.embedDim / this.heads]
+    return reshape(this.projected(x, first, last), shape)
   }
 }
