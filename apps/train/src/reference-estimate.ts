@@ -1,7 +1,8 @@
 // How long training would take on the reference device, which is for checking and far too slow for most else.
 
-import { backward, rngKey, scope } from '@ditkit/core'
+import { backward, rngKey, scopeAsync } from '@ditkit/core'
 import { duration } from './report/progress'
+import { outcomeOf } from './training/outcome'
 import type { Session } from './training/session'
 
 /** Times a step on one sample, and prints what the whole run would take. Changes no weight. */
@@ -18,7 +19,10 @@ export async function printReferenceEstimate(session: Session): Promise<void> {
 async function secondsOfOneSample(session: Session): Promise<number> {
   const start = performance.now()
   const batch = session.task.train.read([0])
-  scope(() => backward(batch.loss(session, rngKey(0))))
+  await scopeAsync(async s => {
+    const { loss } = await outcomeOf(s.run, batch, session, rngKey(0))
+    s.run(() => backward(loss))
+  })
   session.optimizer.zeroGrad()
   await session.device.sync()
   return (performance.now() - start) / 1000

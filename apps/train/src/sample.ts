@@ -43,6 +43,8 @@ const FRAMES = 60
 export async function sample(request: SampleRequest): Promise<void> {
   const trained = await openTrained(request.model, request.out, request.overrides)
   try {
+    if (trained.kind === 'boxes')
+      throw new UserError(`${request.model} finds boxes and draws nothing; ditkit eval ${request.model} scores it`)
     refuse(request, trained.kind === 'images' ? ['scene', 'text', 'up'] : ['labels'], trained.kind)
     if (trained.kind === 'images') await sampleImages(request, trained)
     else await sampleGrasps(trained, { ...request, scene: sceneOf(request) })

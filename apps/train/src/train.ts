@@ -5,7 +5,7 @@
 
 import { mkdirSync } from 'node:fs'
 import { writeFileAtomic } from '@ditkit/checkpoint/node'
-import { backward, mul, scope } from '@ditkit/core'
+import { backward, mul, scopeAsync } from '@ditkit/core'
 import { explainNonFinite } from './check/explain-non-finite'
 import { loadConfig, writeConfig } from './config/load'
 import { type Config, withoutMachine } from './config/schema'
@@ -26,9 +26,10 @@ import { type Interrupt, Interrupted, watchInterrupt } from './run/interrupt'
 import { MetricsFile } from './run/metrics'
 import { writeOutputs, writeSummary } from './run/outputs'
 import { openTask } from './task/open'
+import { FigureMeans, outcomeOf } from './training/outcome'
 import { openSession, type Session } from './training/session'
 import { NonFiniteStep, StepLog, type StepReads } from './training/step-log'
-import { validationLoss } from './training/validation'
+import { validate } from './training/validation'
 
 export interface TrainRequest {
   /** A built-in recipe's name, or the path of a YAML file. */
@@ -86,12 +87,13 @@ async function trainSteps(
   describe: (step: number) => CheckpointInfo,
 ): Promise<boolean> {
   const { steps, checkpoint_every, keep_checkpoints } = session.config.train
-  const metrics = MetricsFile.open(run.metrics('training_metrics.csv'), first)
+  const columns = session.task.charts?.flatMap(chart => chart.columns)
+  const metrics = MetricsFile.open(run.metrics('training_metrics.csv'), first, columns)
   const progress = startProgress('Training', steps, 'steps', first)
   const log = new StepLog(metrics, progress)
   try {
     for (let step = first; step < steps; step++) {
-      await log.add(trainStep(session, step))
+      await log.add(await trainStep(session, step))
       await session.device.ready()
       const done = step + 1
       if (done % checkpoint_every === 0 || done === steps || interrupt.requested) {
@@ -115,21 +117,22 @@ async function trainSteps(
   }
 }
 
-/** One optimizer step (counted from 0), enqueued. */
-export function trainStep(session: Session, step: number): StepReads {
+/** One optimizer step (counted from 0), enqueued; it waits only for losses that depend on the model's answer, and for validation. */
+export async function trainStep(session: Session, step: number): Promise<StepReads> {
   const { config, task, optimizer, batches } = session
   const { accumulate, validate_every } = config.train
   const learningRate = session.learningRate(step)
-  const losses = scope(() => {
-    const reads: Promise<number>[] = []
+  const losses: Promise<number>[] = []
+  const figures = new FigureMeans()
+  await scopeAsync(async s => {
     for (const { batch, key } of batches.ofStep(step)) {
-      const loss = batch.loss(session, key)
-      backward(accumulate === 1 ? loss : mul(loss, 1 / accumulate))
-      reads.push(loss.item())
+      const { loss, figures: ofBatch } = await outcomeOf(s.run, batch, session, key)
+      s.run(() => backward(accumulate === 1 ? loss : mul(loss, 1 / accumulate)))
+      losses.push(loss.item())
+      figures.add(ofBatch ?? {}, batches.microSize)
     }
-    optimizer.step({ lr: learningRate })
+    s.run(() => optimizer.step({ lr: learningRate }))
     optimizer.zeroGrad()
-    return reads
   })
   const validates = validate_every > 0 && task.validation.count > 0 && (step + 1) % validate_every === 0
   return {
@@ -137,9 +140,10 @@ export function trainStep(session: Session, step: number): StepReads {
     epoch: batches.epochOf(step),
     learningRate,
     losses,
+    figures: figures.means(),
     report: optimizer.lastStep(),
     validation: validates
-      ? validationLoss(session, task.validation, session.keys.validation, batches.microSize)
+      ? await validate(session, task.validation, session.keys.validation, batches.microSize)
       : undefined,
   }
 }

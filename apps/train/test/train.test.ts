@@ -356,7 +356,7 @@ it('training leaves nothing behind: tensors and bytes after many steps are those
   const session = await openSession(device, config, task)
   const memoryAfter = async (from: number, to: number) => {
     for (let step = from; step < to; step++) {
-      const { losses, report, validation } = trainStep(session, step)
+      const { losses, report, validation } = await trainStep(session, step)
       await Promise.all([...losses, report, validation])
       await device.ready()
     }

@@ -1,7 +1,8 @@
 // Replays a step whose loss or gradient was not finite, in a checking mode, and names where it began.
 
-import { backward, openDevice, scope } from '@ditkit/core'
+import { backward, openDevice, scopeAsync } from '@ditkit/core'
 import type { Module } from '@ditkit/nn'
+import { outcomeOf } from '../training/outcome'
 import type { Session } from '../training/session'
 import { FiniteChecks } from './finite-backend'
 
@@ -27,7 +28,10 @@ export async function explainNonFinite(session: Session, step: number): Promise<
   checks.where = trackModules(model)
   checks.recording = true
   for (const { batch, key } of batches.ofStep(step))
-    scope(() => backward(batch.loss({ device, model, objective }, key)))
+    await scopeAsync(async s => {
+      const { loss } = await outcomeOf(s.run, batch, { device, model, objective }, key)
+      s.run(() => backward(loss))
+    })
   checks.recording = false
   const found = await checks.first()
   model.dispose()

@@ -69,6 +69,43 @@ const objects = z.strictObject({
   jitter: z.number().min(0).default(0.001),
 })
 
+const tabletop = z.strictObject({
+  kind: z.literal('tabletop'),
+  /** Folder of the objects; those that ship with ditkit when left out. */
+  folder: z.string().optional(),
+  /** Different training scenes: an epoch. Each look at one turns and moves it, and draws other points and noise. */
+  scenes: count().default(512),
+  /** Scenes of held-out objects for val_loss and the scores. */
+  validation: z.int().min(0).default(64),
+  /** Most objects of a scene; it has at least two. */
+  most_objects: z.int().min(2).max(8).default(5),
+  /** Fewest and most points that the bird's-eye grid sees, and how many the cameras see. */
+  points: z
+    .tuple([count(), count()])
+    .refine(([few, many]) => few <= many, { error: 'has fewer at most than at least' })
+    .default([384, 768]),
+  camera_points: count().default(3072),
+  /** Cells along each side of the grid. */
+  grid: count().default(32),
+  cameras: count().default(2),
+  /** Standard deviation of the noise on every point of a training scene, metres. */
+  jitter: z.number().min(0).default(0.002),
+})
+
+/** How a detector looks for boxes. Other models have no use for it. */
+const detect = z.strictObject({
+  /** Learned object queries. */
+  queries: count().default(24),
+  /** What attention to the tokens adds for where a query looks: nothing, a hard window, or its smooth form as factors. */
+  bias: z.enum(['none', 'dense', 'factored']).default('factored'),
+  bias_scale: z.number().gt(0.5).lt(5).default(2.5),
+  learn_bias_scale: z.boolean().default(true),
+  /** Groups of denoising queries in training, and how far their centres are moved, in half lengths of the boxes. */
+  denoising_groups: z.int().min(0).default(3),
+  denoising_noise: z.number().min(0).default(1),
+  dropout: z.number().min(0).lt(1).default(0),
+})
+
 const model = z
   .strictObject({
     patch: count().default(4),
@@ -198,16 +235,17 @@ export const configSchema = z
     device: z.enum(['cpu', 'reference']).default('cpu'),
     /** CPU threads; all cores when left out. Results do not depend on it. */
     threads: count().optional(),
-    objective: z.enum(['flow', 'ddpm']).default('flow'),
+    objective: z.enum(['flow', 'ddpm', 'set-prediction']).default('flow'),
     /** Weights to start from: a ditkit checkpoint folder, a .safetensors or a PyTorch .pt file. */
     init_from: z.string().optional(),
     /** Names (with * for any run of characters) that init_from leaves as initialised, for another number of classes. */
     init_skip: patterns(),
     /** Names of parameters that do not train. */
     freeze: patterns(),
-    data: z.discriminatedUnion('kind', [mnist, blobs, images, random, objects]),
+    data: z.discriminatedUnion('kind', [mnist, blobs, images, random, objects, tabletop]),
     model: model.prefault({}),
     scene: scene.prefault({}),
+    detect: detect.prefault({}),
     flow: flow.prefault({}),
     diffusion: diffusion.prefault({}),
     train: train.prefault({}),
@@ -220,15 +258,24 @@ export const configSchema = z
       return `${train.batch} samples cannot be split into ${train.accumulate} equal micro-batches`
     },
   })
+  .refine(c => (c.objective === 'set-prediction') === (c.data.kind === 'tabletop'), {
+    path: ['objective'],
+    error: 'data.kind=tabletop goes with objective=set-prediction, and no other data do',
+  })
+  .refine(c => c.data.kind !== 'tabletop' || c.detect.queries >= c.data.most_objects, {
+    path: ['detect', 'queries'],
+    error: 'is less than data.most_objects: every object needs a query of its own',
+  })
 
 export type Config = z.infer<typeof configSchema>
 export type DataConfig = Config['data']
-export type ImageDataConfig = Exclude<DataConfig, ObjectsConfig>
+export type ImageDataConfig = Exclude<DataConfig, ObjectsConfig | TabletopConfig>
 export type MnistConfig = z.infer<typeof mnist>
 export type BlobsConfig = z.infer<typeof blobs>
 export type ImagesConfig = z.infer<typeof images>
 export type RandomConfig = z.infer<typeof random>
 export type ObjectsConfig = z.infer<typeof objects>
+export type TabletopConfig = z.infer<typeof tabletop>
 
 /** The settings as a model carries them: where it was trained does not bind where it is used. */
 export function withoutMachine(config: Config): Config {

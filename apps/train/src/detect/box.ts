@@ -19,32 +19,37 @@ export interface Box {
 /** Scenes lie in |x|, |y| ≤ half and 0 ≤ z ≤ height, metres. */
 export const FIELD = { half: 0.5, height: 0.5 } as const
 
-/** Numbers of a box: centre, logarithms of its lengths, sine and cosine of twice its yaw. */
+/** Numbers of a box: centre as shares of the field, logarithms of its lengths in units of 10 cm, sine and cosine of twice its yaw. */
 export const BOX_SIZE = 8
-/** Centres and lengths are told in units of so many metres. */
-export const UNIT = 0.1
+const UNIT = 0.1
+/** What an error of each number counts; of the centre, 10 cm count 1. */
+export const NUMBER_WEIGHTS: readonly number[] = [
+  (2 * FIELD.half) / UNIT,
+  (2 * FIELD.half) / UNIT,
+  FIELD.height / UNIT,
+  1,
+  1,
+  1,
+  1,
+  1,
+]
 
 /** Writes the numbers of a box from `at`. */
 export function writeBox({ center, size, yaw }: Box, into: Float32Array, at: number): void {
-  for (let axis = 0; axis < 3; axis++) {
-    into[at + axis] = center[axis] / UNIT
-    into[at + 3 + axis] = Math.log(size[axis] / UNIT)
-  }
+  into.set(toField(center), at)
+  for (let axis = 0; axis < 3; axis++) into[at + 3 + axis] = Math.log(size[axis] / UNIT)
   into[at + 6] = Math.sin(2 * yaw)
   into[at + 7] = Math.cos(2 * yaw)
 }
 
 /** The opposite of `writeBox`, for any numbers. */
 export function readBox(numbers: ArrayLike<number>, at: number, category: number): Box {
-  const three = (from: number, of: (value: number) => number): Vector3 => [
-    of(numbers[at + from]),
-    of(numbers[at + from + 1]),
-    of(numbers[at + from + 2]),
-  ]
+  const { half, height } = FIELD
+  const [x, y, z, length, width, tall] = [0, 1, 2, 3, 4, 5].map(k => numbers[at + k])
   return {
     category,
-    center: three(0, value => value * UNIT),
-    size: three(3, value => Math.exp(value) * UNIT),
+    center: [(2 * x - 1) * half, (2 * y - 1) * half, z * height],
+    size: [Math.exp(length) * UNIT, Math.exp(width) * UNIT, Math.exp(tall) * UNIT],
     yaw: Math.atan2(numbers[at + 6], numbers[at + 7]) / 2,
   }
 }

@@ -20,6 +20,9 @@ export interface Camera {
   readonly focal: number
 }
 
+/** What lies in the field lies so far along a camera's axis, metres. */
+export const DEPTHS = { from: 0.8, to: 2 } as const
+
 /** From the middle of the table to each camera, metres, and how high it stands above it, radians. */
 const DISTANCE = 1.5
 const ELEVATION = 0.7
@@ -50,6 +53,15 @@ export function project({ position, right, down, forward, focal }: Camera, [x, y
   const u = (focal * (right[0] * dx + right[1] * dy + right[2] * dz)) / depth + IMAGE.width / 2
   const v = (focal * (down[0] * dx + down[1] * dy + down[2] * dz)) / depth + IMAGE.height / 2
   return [u, v, depth]
+}
+
+/** `project` as a matrix [3, 4], row by row: (x, y, z, 1) to (u·depth, v·depth, depth). */
+export function projectionOf({ position, right, down, forward, focal }: Camera): number[] {
+  const rows = [right, down].map((axis, i) => {
+    const middle = (i === 0 ? IMAGE.width : IMAGE.height) / 2
+    return axis.map((value, k) => focal * value + middle * forward[k])
+  })
+  return [...rows, forward].flatMap(row => [...row, -row.reduce((sum, value, k) => sum + value * position[k], 0)])
 }
 
 /**
@@ -84,22 +96,4 @@ export function renderPatches(camera: Camera, points: Float32Array, normals: Flo
     }
   }
   return patches
-}
-
-/** Places along the ray of each patch's middle, [tokens, depths, 3] in metres, evenly between the near and the far side of the field. */
-export function patchRays({ position, right, down, forward, focal }: Camera, depths: number): Float32Array {
-  const { width, height, patch } = IMAGE
-  const rays = new Float32Array(PATCH_ROWS * PATCH_COLUMNS * depths * 3)
-  let at = 0
-  for (let row = 0; row < PATCH_ROWS; row++) {
-    for (let column = 0; column < PATCH_COLUMNS; column++) {
-      const [u, v] = [((column + 0.5) * patch - width / 2) / focal, ((row + 0.5) * patch - height / 2) / focal]
-      for (let d = 0; d < depths; d++) {
-        const depth = DISTANCE + FIELD.half * ((2 * (d + 0.5)) / depths - 1)
-        for (let axis = 0; axis < 3; axis++)
-          rays[at++] = position[axis] + depth * (forward[axis] + u * right[axis] + v * down[axis])
-      }
-    }
-  }
-  return rays
 }

@@ -2,12 +2,12 @@
 // auxiliary losses; denoising queries need no matching.
 
 import { abs, add, mul, sub, sum, type Tensor } from '@ditkit/core'
-import { BOX_SIZE, type Box, writeBox } from './box'
+import { BOX_SIZE, type Box, NUMBER_WEIGHTS, writeBox } from './box'
 import type { DenoisingQueries } from './denoising'
 import { FOCAL, focalLoss } from './focal'
 import { matchBoxes, type Predicted, WEIGHTS } from './match'
 
-/** What a detector gives: L layers, B scenes, N queries of which the learned come first. */
+/** What a detector gives: L layers, B scenes, N queries of which the learned come last, after the denoising ones. */
 export interface Predictions {
   /** [L, B, N, K] before the sigmoid. */
   readonly logits: Tensor
@@ -26,10 +26,10 @@ export interface HostPredictions {
 /** The learned queries' predictions of one layer for one scene. */
 export function predictedBy({ shape, logits, boxes }: HostPredictions, layer: number, scene: number, learned: number) {
   const [, scenes, queries, categories] = shape
-  const row = (layer * scenes + scene) * queries
+  const end = (layer * scenes + scene + 1) * queries
   return {
-    logits: logits.subarray(row * categories, (row + learned) * categories),
-    boxes: boxes.subarray(row * BOX_SIZE, (row + learned) * BOX_SIZE),
+    logits: logits.subarray((end - learned) * categories, end * categories),
+    boxes: boxes.subarray((end - learned) * BOX_SIZE, end * BOX_SIZE),
   } satisfies Predicted
 }
 
@@ -41,7 +41,7 @@ export interface Targets {
   readonly categoryWeight: Float32Array
   /** [L, B, N, BOX_SIZE] */
   readonly boxes: Float32Array
-  /** [L, B, N, 1] */
+  /** [L, B, N, BOX_SIZE] */
   readonly boxWeight: Float32Array
 }
 
@@ -61,7 +61,7 @@ export function targetsOf(
     sign: new Float32Array(rows * categories).fill(1),
     categoryWeight: new Float32Array(rows * categories),
     boxes: new Float32Array(rows * BOX_SIZE),
-    boxWeight: new Float32Array(rows),
+    boxWeight: new Float32Array(rows * BOX_SIZE),
   }
   const objects = truth.reduce((count, boxes) => count + boxes.length, 0)
   const slots = denoising?.slots.flat().filter(slot => slot?.box).length ?? 0
@@ -72,16 +72,17 @@ export function targetsOf(
     targets.sign[row * categories + box.category] = -1
     targets.categoryWeight[row * categories + box.category] = WEIGHTS.category * FOCAL.alpha * share
     writeBox(box, targets.boxes, row * BOX_SIZE)
-    targets.boxWeight[row] = WEIGHTS.box * share
+    for (const [k, weight] of NUMBER_WEIGHTS.entries())
+      targets.boxWeight[row * BOX_SIZE + k] = WEIGHTS.box * weight * share
   }
   for (let layer = 0; layer < layers; layer++) {
     for (let scene = 0; scene < scenes; scene++) {
       const first = (layer * scenes + scene) * queries
+      for (const [q, slot] of denoising?.slots[scene].entries() ?? [])
+        if (slot) fill(first + q, slot.box, 1 / Math.max(1, slots))
       const queryOf = matchBoxes(predictedBy(predictions, layer, scene, learned), truth[scene])
       for (let query = 0; query < learned; query++)
-        fill(first + query, truth[scene][queryOf.indexOf(query)], 1 / Math.max(1, objects))
-      for (const [q, slot] of denoising?.slots[scene].entries() ?? [])
-        if (slot) fill(first + learned + q, slot.box, 1 / Math.max(1, slots))
+        fill(first + queries - learned + query, truth[scene][queryOf.indexOf(query)], 1 / Math.max(1, objects))
     }
   }
   return targets
@@ -93,6 +94,6 @@ export function setLoss({ logits, boxes }: Predictions, targets: Targets): Tenso
   const upload = (values: Float32Array, width: number) => device.tensor(values, [...shape.slice(0, 3), width])
   const categories = shape[3]
   const wrong = focalLoss(logits, upload(targets.sign, categories), upload(targets.categoryWeight, categories))
-  const off = mul(abs(sub(boxes, upload(targets.boxes, BOX_SIZE))), upload(targets.boxWeight, 1))
+  const off = mul(abs(sub(boxes, upload(targets.boxes, BOX_SIZE))), upload(targets.boxWeight, BOX_SIZE))
   return add(sum(wrong), sum(off))
 }

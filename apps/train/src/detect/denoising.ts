@@ -2,6 +2,7 @@
 // that start from the true boxes' centres with noise, and learn to find back without matching.
 
 import { hostUniform, type RngKey } from '@ditkit/core'
+import { denoisingMask } from '@ditkit/dit-model'
 import { type Box, toField, type Vector3 } from './box'
 
 export interface DenoisingOptions {
@@ -53,24 +54,21 @@ export function denoisingQueries(
 const clampShare = (value: number) => Math.min(1, Math.max(0, value))
 
 /**
- * Which query may see which, [B, N, N] with N = learned + groups · slots; 1 = may attend. Learned queries see each other, denoising
- * queries those of their group, and either the other never: what a denoising query knows of the truth must not reach a prediction. Slots
- * without a box see themselves and are seen by nobody else.
+ * Which query sees which, [B, n, n], n = groups · slots + learned: as `denoisingMask` of dit-model, but slots for which a scene has no box are
+ * seen by themselves alone.
  */
-export function denoisingMask(
+export function sceneMasks(
   learned: number,
   { groups, slots }: Pick<DenoisingOptions, 'groups' | 'slots'>,
   taken: DenoisingQueries['slots'],
 ): Uint8Array {
-  const total = learned + groups * slots
-  const mask = new Uint8Array(taken.length * total * total)
+  const shared = denoisingMask({ groups, perGroup: slots, queries: learned })
+  const n = groups * slots + learned
+  const masks = new Uint8Array(taken.length * n * n)
   for (const [b, scene] of taken.entries()) {
-    // Learned queries are group −1.
-    const groupOf = (q: number) => (q < learned ? -1 : Math.floor((q - learned) / slots))
-    const present = (q: number) => q < learned || scene[q - learned] !== undefined
-    for (let i = 0; i < total; i++)
-      for (let j = 0; j < total; j++)
-        if (i === j || (groupOf(i) === groupOf(j) && present(i) && present(j))) mask[(b * total + i) * total + j] = 1
+    masks.set(shared, b * n * n)
+    for (const [q, slot] of scene.entries())
+      if (!slot) for (let row = 0; row < n; row++) masks[(b * n + row) * n + q] = row === q ? 1 : 0
   }
-  return mask
+  return masks
 }

@@ -2,7 +2,7 @@
 // Deformable DETR (Zhu et al. 2020, arXiv:2010.04159).
 
 import { linearAssignment } from '@ditkit/flow-matching'
-import { BOX_SIZE, type Box, writeBox } from './box'
+import { BOX_SIZE, type Box, NUMBER_WEIGHTS, writeBox } from './box'
 import { FOCAL } from './focal'
 
 /** What a pair costs, and what a wrong one is charged in the loss. */
@@ -26,7 +26,8 @@ export function matchBoxes({ logits, boxes }: Predicted, truth: readonly Box[]):
     writeBox(box, wanted, 0)
     for (let query = 0; query < queries; query++) {
       let distance = 0
-      for (let k = 0; k < BOX_SIZE; k++) distance += Math.abs(boxes[query * BOX_SIZE + k] - wanted[k])
+      for (let k = 0; k < BOX_SIZE; k++)
+        distance += NUMBER_WEIGHTS[k] * Math.abs(boxes[query * BOX_SIZE + k] - wanted[k])
       const wrong = WEIGHTS.category * focalCost(logits[query * categories + box.category])
       cost[row * queries + query] = finiteOr(wrong + WEIGHTS.box * distance)
     }

@@ -1,9 +1,9 @@
 import { rngKey } from '@ditkit/core'
 import { describe, expect, it } from 'vitest'
-import { loadObjects } from '../data/objects/objects'
+import { HouseholdObject, loadObjects } from '../data/objects/objects'
 import { birdEyeGrid, CELL_CHANNELS } from './bird-eye'
 import { BOX_SIZE, FIELD, footprint, readBox, toField, writeBox } from './box'
-import { camerasAround, IMAGE, PATCH_CHANNELS, PATCH_COLUMNS, patchRays, project, renderPatches } from './camera'
+import { camerasAround, DEPTHS, IMAGE, PATCH_CHANNELS, project, projectionOf, renderPatches } from './camera'
 import { CATEGORIES, categoryOf } from './categories'
 import { DetectScenes } from './scenes'
 
@@ -77,6 +77,16 @@ describe('DetectScenes', () => {
     }
   })
 
+  it('says so when no objects find room', () => {
+    const wide = few.map(
+      ({ entry }, i) =>
+        new HouseholdObject({ ...entry, id: `${i}`, low: [-0.4, -0.4, 0], high: [0.4, 0.4, 0.1] }, () => {
+          throw new Error('not needed')
+        }),
+    )
+    expect(() => new DetectScenes(wide, options, rngKey(1)).scene(0)).toThrow('choose a smaller data.most_objects')
+  })
+
   it('shows the modalities different points', () => {
     const { cells, patches } = scenesOf(4).scene(0)
     expect(cells.length).toBe(16 * 16 * CELL_CHANNELS)
@@ -124,15 +134,22 @@ describe('cameras', () => {
     expect(patches[pixel + 2]).toBeCloseTo(1, 6)
   })
 
-  it('have rays that project back to the middles of their patches', () => {
-    const rays = patchRays(camera, 4)
-    for (const token of [0, 13, 79]) {
-      for (let d = 0; d < 4; d++) {
-        const at = (token * 4 + d) * 3
-        const [u, v] = project(camera, [rays[at], rays[at + 1], rays[at + 2]])
-        expect(u).toBeCloseTo(((token % PATCH_COLUMNS) + 0.5) * IMAGE.patch, 3)
-        expect(v).toBeCloseTo((Math.floor(token / PATCH_COLUMNS) + 0.5) * IMAGE.patch, 3)
-      }
+  it('project as their matrix does, and see the field at the depths that are said', () => {
+    for (const place of [
+      [0.1, -0.3, 0.2],
+      [-0.5, 0.5, 0],
+      [0.5, 0.5, 0.5],
+    ] as const) {
+      const matrix = projectionOf(camera)
+      const [a, b, depth] = [0, 1, 2].map(row =>
+        [...place, 1].reduce((sum, value, k) => sum + matrix[row * 4 + k] * value, 0),
+      )
+      const [u, v, expected] = project(camera, place)
+      expect([a / depth, b / depth, depth].map(value => value.toFixed(6))).toEqual(
+        [u, v, expected].map(value => value.toFixed(6)),
+      )
+      expect(depth).toBeGreaterThan(DEPTHS.from)
+      expect(depth).toBeLessThan(DEPTHS.to)
     }
   })
 })

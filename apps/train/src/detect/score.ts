@@ -11,17 +11,18 @@ export interface Found {
   readonly confidence: number
 }
 
-/** A scene's figures, per object; sums over scenes divide by the sum of `objects`. */
+/** Of a scene, per object; or means of many scenes. */
 export interface Score {
-  readonly objects: number
-  /** Objects whose pair's centre is within 5 and 10 cm. */
-  readonly within5: number
-  readonly within10: number
-  /** Objects with a pair within 10 cm of their category. */
-  readonly named: number
-  /** Sum of the distances between paired centres, metres. */
-  readonly distance: number
+  /** Share of objects whose pair's centre is within 5 and 10 cm. */
+  readonly recall_5cm: number
+  readonly recall_10cm: number
+  /** Share of objects with a pair within 10 cm that says their category. */
+  readonly recall_named: number
+  /** Mean distance between paired centres, metres. */
+  readonly centre_error: number
 }
+
+export const SCORES = ['recall_5cm', 'recall_10cm', 'recall_named', 'centre_error'] as const
 
 /** The `count` most confident boxes, best first; of each query its most likely category. */
 export function mostConfident({ logits, boxes }: Predicted, count: number): Found[] {
@@ -41,14 +42,19 @@ export function scoreScene(predicted: Predicted, truth: readonly Box[]): Score {
   const distance = truth.map(box => found.map(other => distanceOf(box, other.box)))
   const pairOf = linearAssignment(Float64Array.from(distance.flat()), truth.length, found.length)
   const distances = truth.map((_, i) => distance[i][pairOf[i]])
-  const count = (holds: (i: number) => boolean) => truth.filter((_, i) => holds(i)).length
+  const share = (holds: (i: number) => boolean) => truth.filter((_, i) => holds(i)).length / truth.length
   return {
-    objects: truth.length,
-    within5: count(i => distances[i] <= 0.05),
-    within10: count(i => distances[i] <= 0.1),
-    named: count(i => distances[i] <= 0.1 && found[pairOf[i]].box.category === truth[i].category),
-    distance: distances.reduce((a, b) => a + b, 0),
+    recall_5cm: share(i => distances[i] <= 0.05),
+    recall_10cm: share(i => distances[i] <= 0.1),
+    recall_named: share(i => distances[i] <= 0.1 && found[pairOf[i]].box.category === truth[i].category),
+    centre_error: distances.reduce((a, b) => a + b, 0) / truth.length,
   }
+}
+
+/** Means over scenes. */
+export function meanScores(scores: readonly Score[]): Score {
+  const mean = (name: (typeof SCORES)[number]) => scores.reduce((sum, score) => sum + score[name], 0) / scores.length
+  return Object.fromEntries(SCORES.map(name => [name, mean(name)])) as unknown as Score
 }
 
 function distanceOf(a: Box, b: Box): number {

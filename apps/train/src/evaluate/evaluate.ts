@@ -1,8 +1,9 @@
 // ditkit eval MODEL [--out FOLDER]
 //
-// Judges what a trained model draws: digits by a classifier, grasps by closing a gripper on the true mesh.
+// Judges what a trained model draws: digits by a classifier, grasps by closing a gripper on the true mesh, boxes by where the objects are.
 
 import { openTrained } from '../model/trained'
+import { evaluateBoxes } from './boxes'
 import { evaluateDigits } from './digits'
 import { evaluateGrasps } from './grasps'
 
@@ -17,7 +18,8 @@ export async function evaluate({ model, out, overrides }: EvaluateRequest): Prom
   const trained = await openTrained(model, out, overrides)
   try {
     if (trained.kind === 'images') await evaluateDigits(trained, out)
-    else await evaluateGrasps(trained, out)
+    else if (trained.kind === 'grasps') await evaluateGrasps(trained, out)
+    else await evaluateBoxes(trained, out)
   } finally {
     trained.device.dispose()
   }

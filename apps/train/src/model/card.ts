@@ -2,6 +2,7 @@
 
 import { checkConfig } from '../config/load'
 import type { Config } from '../config/schema'
+import { FIELD } from '../detect/box'
 import { messageOf, UserError } from '../errors'
 import { packageVersion } from '../package-files'
 import type { Format } from '../task/task'
@@ -15,9 +16,14 @@ export interface ModelCard {
 
 /** The meaning of the model's input t and of its output, in words, for whoever reads the file elsewhere. */
 function convention({ objective, diffusion }: Config): string {
-  return objective === 'flow'
-    ? 'flow matching: x_t = (1 - t) noise + t data, t in [0, 1]; the model takes 1000 t and gives the velocity data - noise'
-    : `diffusion: ${diffusion.steps} steps, betas ${diffusion.schedule}; the model takes t in 0..${diffusion.steps - 1} and gives ${diffusion.target}`
+  switch (objective) {
+    case 'flow':
+      return 'flow matching: x_t = (1 - t) noise + t data, t in [0, 1]; the model takes 1000 t and gives the velocity data - noise'
+    case 'ddpm':
+      return `diffusion: ${diffusion.steps} steps, betas ${diffusion.schedule}; the model takes t in 0..${diffusion.steps - 1} and gives ${diffusion.target}`
+    case 'set-prediction':
+      return `set prediction: category logits before the sigmoid, and boxes as centre (shares of a field ${2 * FIELD.half} m wide and ${FIELD.height} m high), log lengths in units of 10 cm, sin and cos of twice the yaw`
+  }
 }
 
 export function cardMetadata(card: ModelCard): Record<string, string> {
@@ -45,6 +51,10 @@ export function readCard(metadata: ReadonlyMap<string, string>, file: string): M
 function checkFormat(format: Format): void {
   if ('poses' in format) {
     if (format.poses !== 'grasps') throw new Error(`its poses are ${format.poses}, which this version does not know`)
+    return
+  }
+  if ('boxes' in format) {
+    if (!Array.isArray(format.boxes)) throw new Error('its categories are missing')
     return
   }
   const { channels, size, classes } = format

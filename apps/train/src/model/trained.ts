@@ -3,14 +3,15 @@
 import { existsSync } from 'node:fs'
 import { basename, extname } from 'node:path'
 import { type Device, type RngKey, rngKey } from '@ditkit/core'
-import type { DiT, SceneDiT } from '@ditkit/dit-model'
+import type { CrossModalDecoder, DiT, SceneDiT } from '@ditkit/dit-model'
 import { applyOverride, checkConfig } from '../config/load'
-import type { Config } from '../config/schema'
+import type { Config, TabletopConfig } from '../config/schema'
 import { openDevice } from '../device'
 import { UserError } from '../errors'
 import { newestCheckpoint } from '../run/checkpoint'
 import { RunFolder } from '../run/folder'
 import { buildModel, type ImageFormat } from './build'
+import { buildDetector } from './build-detector'
 import { buildSceneModel } from './build-scene'
 import { loadWeights, openWeights } from './weights'
 
@@ -36,7 +37,13 @@ export interface TrainedGrasps extends TrainedModel {
   readonly model: SceneDiT
 }
 
-export type Trained = TrainedImages | TrainedGrasps
+export interface TrainedDetector extends TrainedModel {
+  readonly kind: 'boxes'
+  readonly model: CrossModalDecoder
+  readonly data: TabletopConfig
+}
+
+export type Trained = TrainedImages | TrainedGrasps | TrainedDetector
 
 /** Opens the model of a run, or of a file or checkpoint folder; overrides change how it draws. The caller disposes the device. */
 export async function openTrained(name: string, out: string, overrides: readonly string[]): Promise<Trained> {
@@ -55,12 +62,19 @@ export async function openTrained(name: string, out: string, overrides: readonly
   const changed = JSON.stringify(config) !== JSON.stringify(card.config)
   const shared = { device, run: card.run, config, path: weights.path, changed }
   const key: RngKey = rngKey(0)
-  const trained: Trained =
-    'poses' in card.format
-      ? { ...shared, kind: 'grasps', model: buildSceneModel(device, key, config) }
-      : { ...shared, kind: 'images', model: buildModel(device, key, config, card.format), format: card.format }
+  const trained = build()
   await loadWeights(trained.model, weights)
   return trained
+
+  function build(): Trained {
+    const { format } = card
+    if ('poses' in format) return { ...shared, kind: 'grasps', model: buildSceneModel(device, key, config) }
+    if (!('boxes' in format))
+      return { ...shared, kind: 'images', model: buildModel(device, key, config, format), format }
+    const { data } = config
+    if (data.kind !== 'tabletop') throw new UserError(`${path} finds boxes, but its data are ${data.kind}`)
+    return { ...shared, kind: 'boxes', model: buildDetector(device, key, config, data), data }
+  }
 }
 
 function findWeights(name: string, out: string): string {

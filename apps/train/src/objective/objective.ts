@@ -1,4 +1,5 @@
-// What a model is trained to do and how it then draws: flow matching, or denoising diffusion.
+// What a generative model is trained to do and how it then draws: flow matching, or denoising diffusion. What a detector is
+// trained to do is in detect/criterion.ts.
 
 import type { RngKey, Tensor } from '@ditkit/core'
 import type { Config } from '../config/schema'
@@ -47,8 +48,24 @@ export interface Objective {
   draw(predict: Predict, request: DrawRequest): Promise<Tensor>
 }
 
+/** Of set prediction, which has no noise to draw from: any use of it is an error. */
+const NOT_GENERATIVE: Objective = {
+  loss: notGenerative,
+  progress: notGenerative,
+  draw: notGenerative,
+}
+
+function notGenerative(): never {
+  throw new Error('objective=set-prediction does not draw from noise')
+}
+
 export function makeObjective(config: Config): Objective {
-  return config.objective === 'flow'
-    ? flowObjective(config.flow, config.sample)
-    : diffusionObjective(config.diffusion, config.sample)
+  switch (config.objective) {
+    case 'flow':
+      return flowObjective(config.flow, config.sample)
+    case 'ddpm':
+      return diffusionObjective(config.diffusion, config.sample)
+    case 'set-prediction':
+      return NOT_GENERATIVE
+  }
 }

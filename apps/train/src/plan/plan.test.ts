@@ -45,7 +45,7 @@ async function measured(recipe: string, overrides: readonly string[]) {
   const { config } = loadConfig(recipe, [...overrides, 'train.validate_every=0'])
   const device = await openDevice(config)
   const session = await openSession(device, config, await openTask(config, () => {}))
-  for (let step = 0; step < 2; step++) await trainStep(session, step).report
+  for (let step = 0; step < 2; step++) await (await trainStep(session, step)).report
   const { peakBytes } = device.memory()
   const weights = await session.model.stateDict()
   device.dispose()

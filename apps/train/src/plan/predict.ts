@@ -5,7 +5,7 @@ import { cpuDryRun, type MemoryLedger } from '@ditkit/backend-cpu'
 import type { Config } from '../config/schema'
 import { trainStep } from '../train'
 import { openSession, type Session } from '../training/session'
-import { validationLoss } from '../training/validation'
+import { validate } from '../training/validation'
 import { type Components, componentsOf, type Operations, operationsOf } from './figures'
 import type { StandIn } from './stand-in'
 
@@ -50,12 +50,12 @@ export async function predict(config: Config, { task, bytes }: StandIn): Promise
     draw: false,
   })
   for (const tensor of session.model.stateTensors().values()) ledger.assign(tensor.storage.handle, 'weights')
-  const forwardEnds = stepInPhases(session, ledger)
+  const forwardEnds = await stepInPhases(session, ledger)
   const components = componentsOf(ledger, STEP, forwardEnds)
   ledger.phase = 'validation'
   const { batches, keys } = session
   if (config.train.validate_every > 0 && task.validation.count > 0)
-    await validationLoss(session, task.validation, keys.validation, batches.microSize)
+    await validate(session, task.validation, keys.validation, batches.microSize)
   ledger.phase = 'drawing'
   await drawBriefly(session)
   const peakOf = (phases: readonly string[]) => Math.max(...phases.map(phase => ledger.peaks.get(phase)?.bytes ?? 0))
@@ -84,7 +84,7 @@ export async function predict(config: Config, { task, bytes }: StandIn): Promise
 }
 
 /** Runs a step, telling the ledger which part of it runs; returns the times at which a forward pass was over. */
-function stepInPhases(session: Session, ledger: MemoryLedger): number[] {
+async function stepInPhases(session: Session, ledger: MemoryLedger): Promise<number[]> {
   const { objective, optimizer } = session
   const forwardEnds: number[] = []
   const watched: Session = {
@@ -102,13 +102,13 @@ function stepInPhases(session: Session, ledger: MemoryLedger): number[] {
   }
   const step = optimizer.step.bind(optimizer)
   // The first step is unlike those that follow: there is no report of a step before it to free.
-  trainStep(session, 0)
+  await trainStep(session, 0)
   optimizer.step = options => {
     ledger.phase = 'optimizer'
     step(options)
   }
   ledger.phase = 'data'
-  trainStep(watched, 0)
+  await trainStep(watched, 0)
   return forwardEnds
 }
 

@@ -5,6 +5,7 @@ import { ImageSplit } from '../data/dataset'
 import { surveyImages } from '../data/images'
 import { readMnist } from '../data/mnist'
 import { classNames } from '../data/random'
+import { UserError } from '../errors'
 import type { ImageFormat } from '../model/build'
 import { GraspTask } from '../task/grasps'
 import { ImageTask } from '../task/images'
@@ -25,6 +26,10 @@ export async function standInFor(config: DataConfig): Promise<StandIn> {
     case 'objects':
       // Small enough to be loaded: a scene is made when it is read.
       return { task: await GraspTask.open(config), bytes: (config.scenes + config.validation) * SCENE_BYTES }
+    case 'tabletop':
+      throw new UserError(
+        'plan does not know set prediction (data.kind=tabletop): its loss depends on what the model says, which a dry run does not compute',
+      )
     case 'mnist': {
       const { size, classes, train } = readMnist(config.folder)
       return standIn({ channels: 1, size, classes }, train.count, config.validation, 1)

@@ -1,4 +1,4 @@
-// training_curves.png: losses on top, learning rate and gradient norm below.
+// training_curves.png: losses on top, learning rate and gradient norm below, then what the task adds.
 
 import { createCanvas } from '@napi-rs/canvas'
 import { Chart, type ChartDataset, registerables } from 'chart.js'
@@ -16,9 +16,19 @@ const LOWER_HEIGHT = 420
 
 type Point = { x: number; y: number }
 
+/** A chart of columns that a task adds to the metrics. */
+export interface ExtraChart {
+  readonly title: string
+  readonly columns: readonly string[]
+}
+
 /** Draws the curves of a run as a PNG. */
-export async function curvesPng(rows: readonly MetricsRow[], title: string): Promise<Buffer> {
-  const canvas = createCanvas(WIDTH, LOSS_HEIGHT + LOWER_HEIGHT)
+export async function curvesPng(
+  rows: readonly MetricsRow[],
+  title: string,
+  extra: readonly ExtraChart[] = [],
+): Promise<Buffer> {
+  const canvas = createCanvas(WIDTH, LOSS_HEIGHT + LOWER_HEIGHT * (1 + Math.ceil(extra.length / 2)))
   const context = canvas.getContext('2d')
   context.fillStyle = '#ffffff'
   context.fillRect(0, 0, canvas.width, canvas.height)
@@ -34,6 +44,10 @@ export async function curvesPng(rows: readonly MetricsRow[], title: string): Pro
     WIDTH / 2,
     LOSS_HEIGHT,
   )
+  for (const [i, chart] of extra.entries()) {
+    const top = LOSS_HEIGHT + LOWER_HEIGHT * (1 + Math.floor(i / 2))
+    context.drawImage(extraChart(rows, chart, lower), (i % 2) * lower.width, top)
+  }
   return canvas.encode('png')
 }
 
@@ -55,6 +69,21 @@ function lossChart(rows: readonly MetricsRow[], title: string) {
     datasets.push({ label: 'validation loss', data: validation, borderColor: '#d9601a', borderWidth: 3, ...marker })
   }
   return drawChart(datasets, { title, width: WIDTH, height: LOSS_HEIGHT, logarithmic: true, legend: true })
+}
+
+const EXTRA_COLORS = ['#1f5fa8', '#d9601a', '#2f8f6f', '#7a5195']
+
+function extraChart(
+  rows: readonly MetricsRow[],
+  { title, columns }: ExtraChart,
+  size: { width: number; height: number },
+) {
+  const datasets = columns.map((label, i): ChartDataset<'line', Point[]> => {
+    const data = rows.map(row => ({ x: row.step, y: row.figures?.[label] ?? Number.NaN }))
+    const known = data.filter(point => Number.isFinite(point.y))
+    return { label, data: known, borderColor: EXTRA_COLORS[i % EXTRA_COLORS.length], borderWidth: 3, pointRadius: 0 }
+  })
+  return drawChart(datasets, { title, ...size, legend: columns.length > 1 })
 }
 
 interface ChartStyle {

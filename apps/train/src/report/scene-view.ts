@@ -1,6 +1,7 @@
-// Pictures of point clouds and grasps: each scene from two sides, points in their colours, grippers as wire frames.
+// Pictures of point clouds, grasps and boxes: each scene from two sides, points in their colours, grippers and boxes as wire frames.
 
 import { createCanvas, type SKRSContext2D } from '@napi-rs/canvas'
+import { type Box, footprint } from '../detect/box'
 import { fingerBox, PARALLEL_JAW } from '../grasp/gripper'
 import type { GraspPose } from '../grasp/pose'
 import { FONT } from './font'
@@ -17,6 +18,7 @@ export interface SceneView {
   /** One per point, or one for all. */
   readonly colors?: readonly Color[] | Color
   readonly grasps?: readonly { readonly pose: GraspPose; readonly color: Color }[]
+  readonly boxes?: readonly { readonly box: Box; readonly color: Color }[]
 }
 
 const CELL = 420
@@ -60,11 +62,14 @@ type Vector = readonly [number, number, number]
 
 function drawScene(context: SKRSContext2D, scene: SceneView, view: View): void {
   const camera = cameraOf(view)
-  const grasps = (scene.grasps ?? []).map(({ pose, color }) => ({ lines: gripperLines(pose), color }))
+  const wires = [
+    ...(scene.grasps ?? []).map(({ pose, color }) => ({ lines: gripperLines(pose), color })),
+    ...(scene.boxes ?? []).map(({ box, color }) => ({ lines: boxLines(box), color })),
+  ]
   const fit = fitTo(
     camera,
     scene.points,
-    grasps.flatMap(({ lines }) => lines.flat()),
+    wires.flatMap(({ lines }) => lines.flat()),
   )
   drawTable(context, camera, fit, scene.points)
   const order = Array.from({ length: scene.points.length / 3 }, (_, i) => i)
@@ -80,7 +85,7 @@ function drawScene(context: SKRSContext2D, scene: SceneView, view: View): void {
   }
   context.lineWidth = 2.5
   context.lineJoin = 'round'
-  for (const { lines, color } of grasps) {
+  for (const { lines, color } of wires) {
     context.strokeStyle = color
     context.globalAlpha = 0.75
     context.beginPath()
@@ -160,6 +165,14 @@ function gripperLines({ position, rotation: r, width }: GraspPose): Vector[][] {
     [place(tip, -half), place(back, -half), place(back, half), place(tip, half)],
     [place(back, 0), place(back - 0.03, 0)],
   ]
+}
+
+/** The edges of a box: both faces, and what joins them. */
+function boxLines(box: Box): Vector[][] {
+  const [bottom, top] = [-0.5, 0.5].map(side =>
+    footprint(box).map(([x, y]): Vector => [x, y, box.center[2] + side * box.size[2]]),
+  )
+  return [[...bottom, bottom[0]], [...top, top[0]], ...bottom.map((corner, i) => [corner, top[i]])]
 }
 
 const at = (points: Float32Array, i: number): Vector => [points[i * 3], points[i * 3 + 1], points[i * 3 + 2]]

@@ -16,10 +16,12 @@ export interface MetricsRow {
   val_loss?: number
   /** Global norm before clipping. */
   grad_norm: number
+  /** What the task adds, by column; each only on rows where it was computed. */
+  figures?: Readonly<Record<string, number>>
 }
 
 const COLUMNS = ['step', 'epoch', 'loss', 'learning_rate', 'val_loss', 'grad_norm'] as const
-const HEADER = `${COLUMNS.join(',')}\n`
+const HEADER = COLUMNS.join(',')
 
 /** Rows of a metrics file; a last line without its newline (the writer was killed) is left out. */
 export function readMetrics(path: string): MetricsRow[] {
@@ -27,11 +29,12 @@ export function readMetrics(path: string): MetricsRow[] {
 }
 
 function parse(text: string, path: string): { rows: MetricsRow[]; ends: number[] } {
-  if (!text.startsWith(HEADER))
-    throw new UserError(`${path} does not start with ${HEADER.trim()}: it is not a metrics file of this version`)
+  let at = text.indexOf('\n') + 1
+  const columns = text.slice(0, Math.max(0, at - 1)).split(',')
+  if (columns.slice(0, COLUMNS.length).join(',') !== HEADER)
+    throw new UserError(`${path} does not start with ${HEADER}: it is not a metrics file of this version`)
   const rows: MetricsRow[] = []
   const ends: number[] = []
-  let at = HEADER.length
   for (let end = text.indexOf('\n', at); end >= 0; end = text.indexOf('\n', at)) {
     const cells = text.slice(at, end).split(',')
     const value = (name: (typeof COLUMNS)[number]) => Number(cells[COLUMNS.indexOf(name)])
@@ -43,7 +46,10 @@ function parse(text: string, path: string): { rows: MetricsRow[]; ends: number[]
       grad_norm: value('grad_norm'),
     }
     if (cells[COLUMNS.indexOf('val_loss')]) row.val_loss = value('val_loss')
-    if (cells.length !== COLUMNS.length || !Number.isInteger(row.step))
+    const figures = columns.map((name, i) => [name, cells[i]] as const).slice(COLUMNS.length)
+    if (figures.length > 0)
+      row.figures = Object.fromEntries(figures.filter(([, cell]) => cell).map(([name, cell]) => [name, Number(cell)]))
+    if (cells.length !== columns.length || !Number.isInteger(row.step))
       throw new UserError(`${path}: line ${rows.length + 2} is damaged: ${text.slice(at, end)}`)
     at = end + 1
     rows.push(row)
@@ -58,15 +64,16 @@ export class MetricsFile {
     private readonly path: string,
     private readonly descriptor: number,
     readonly rows: MetricsRow[],
+    private readonly figures: readonly string[],
   ) {}
 
-  /** A fresh file, or (`afterStep` > 0) the existing one cut back so that `afterStep` is its last row. */
-  static open(path: string, afterStep: number): MetricsFile {
+  /** A fresh file, or (`afterStep` > 0) the existing one cut back so that `afterStep` is its last row. `figures` are the task's columns. */
+  static open(path: string, afterStep: number, figures: readonly string[] = []): MetricsFile {
     try {
       mkdirSync(dirname(path), { recursive: true })
       if (afterStep === 0) {
-        const file = new MetricsFile(path, openSync(path, 'w'), [])
-        file.write(HEADER)
+        const file = new MetricsFile(path, openSync(path, 'w'), [], figures)
+        file.write(`${[HEADER, ...figures].join(',')}\n`)
         return file
       }
       if (!existsSync(path))
@@ -83,7 +90,7 @@ export class MetricsFile {
       const descriptor = openSync(path, 'r+')
       ftruncateSync(descriptor, ends[afterStep - 1])
       closeSync(descriptor)
-      return new MetricsFile(path, openSync(path, 'a'), kept)
+      return new MetricsFile(path, openSync(path, 'a'), kept, figures)
     } catch (error) {
       throw diskError(error, path)
     }
@@ -91,7 +98,8 @@ export class MetricsFile {
 
   append(row: MetricsRow): void {
     this.rows.push(row)
-    this.write(`${COLUMNS.map(name => row[name] ?? '').join(',')}\n`)
+    const cells = [...COLUMNS.map(name => row[name]), ...this.figures.map(name => row.figures?.[name])]
+    this.write(`${cells.map(cell => cell ?? '').join(',')}\n`)
   }
 
   /** Returns once every row is on the disk. */

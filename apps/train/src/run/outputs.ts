@@ -26,7 +26,7 @@ export async function writeOutputs(
   try {
     mkdirSync(dirname(run.model), { recursive: true })
     await writeSafetensors(run.model, await ema.stateDict(), { metadata: cardMetadata(card) })
-    await writeFileAtomic(run.metrics('training_curves.png'), await curvesPng(rows, `${run.name}: loss`))
+    await writeFileAtomic(run.metrics('training_curves.png'), await curvesPng(rows, `${run.name}: loss`, task.charts))
     await (await task.targets(config, keys.draw)).write(run.metrics('target_samples'))
     await (await drawSamples(session, interrupt)).write(run.metrics('generated_samples'))
     await writeSummary(run, summarize(session, run, rows))
@@ -50,6 +50,11 @@ async function drawSamples(session: Session, interrupt: Interrupt): Promise<Samp
   }
 }
 
+/** Of each of the task's figures the last. */
+function lastFigures(rows: readonly MetricsRow[]): Record<string, number> {
+  return Object.assign({}, ...rows.map(row => row.figures ?? {}))
+}
+
 function summarize({ config, task, device, model }: Session, run: RunFolder, rows: readonly MetricsRow[]) {
   const last = rows.slice(-100)
   const { peakBytes } = device.memory()
@@ -65,6 +70,7 @@ function summarize({ config, task, device, model }: Session, run: RunFolder, row
     /** Mean of the last 100 steps. */
     loss: last.reduce((sum, row) => sum + row.loss, 0) / last.length,
     val_loss: rows.findLast(row => row.val_loss !== undefined)?.val_loss ?? null,
+    ...lastFigures(rows),
     weights: model.parameters().reduce((sum, tensor) => sum + tensor.size, 0),
     ...task.summary(config),
     peak_device_bytes: peakBytes,

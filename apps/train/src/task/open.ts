@@ -2,6 +2,7 @@
 
 import type { Config } from '../config/schema'
 import { loadDataset } from '../data/load'
+import { DetectTask } from './detect'
 import { GraspTask } from './grasps'
 import { ImageTask } from './images'
 import type { Task } from './task'
@@ -10,5 +11,6 @@ import type { Task } from './task'
 export async function openTask(config: Config, warn: (line: string) => void): Promise<Task> {
   const { data } = config
   if (data.kind === 'objects') return GraspTask.open(data)
+  if (data.kind === 'tabletop') return new DetectTask(data, config.detect)
   return new ImageTask(await loadDataset(data, warn))
 }

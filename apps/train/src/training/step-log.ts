@@ -4,6 +4,7 @@
 import type { StepReport } from '@ditkit/nn'
 import type { Progress } from '../report/progress'
 import type { MetricsFile } from '../run/metrics'
+import type { Validation } from './validation'
 
 export interface StepReads {
   /** Counted from 0. */
@@ -13,7 +14,8 @@ export interface StepReads {
   /** One per micro-batch. */
   readonly losses: readonly Promise<number>[]
   readonly report: Promise<StepReport>
-  readonly validation: Promise<number> | undefined
+  readonly validation: Validation | undefined
+  readonly figures: Readonly<Record<string, number>>
 }
 
 /** A loss or gradient that is not a finite number; the optimizer has skipped that step. */
@@ -41,7 +43,7 @@ export class StepLog {
   /** Takes note of a step, and writes the steps whose numbers are due. Rejects with NonFiniteStep. */
   async add(reads: StepReads): Promise<void> {
     // They are awaited later; until then a rejection must not end the process.
-    for (const promise of [...reads.losses, reads.report, reads.validation]) promise?.catch(() => {})
+    for (const promise of [...reads.losses, reads.report]) promise.catch(() => {})
     this.pending.push(reads)
     while (this.pending.length > LATE) await this.writeOldest()
   }
@@ -52,13 +54,17 @@ export class StepLog {
   }
 
   private async writeOldest(): Promise<void> {
-    const { step, epoch, learningRate, losses, report, validation } = this.pending.shift()!
+    const { step, epoch, learningRate, losses, report, validation, figures } = this.pending.shift()!
     const values = await Promise.all(losses)
     const { gradNorm, taken } = await report
     const loss = values.reduce((sum, value) => sum + value, 0) / values.length
     if (!taken || !Number.isFinite(loss)) throw new NonFiniteStep(step, loss, gradNorm)
     const row = { step: step + 1, epoch, loss, learning_rate: learningRate, grad_norm: gradNorm }
-    this.metrics.append(validation ? { ...row, val_loss: await validation } : row)
+    this.metrics.append(
+      validation
+        ? { ...row, val_loss: validation.loss, figures: { ...figures, ...validation.figures } }
+        : { ...row, figures },
+    )
     this.progress.update(step + 1, `loss ${loss.toFixed(4)}`)
   }
 }

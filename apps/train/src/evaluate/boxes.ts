@@ -1,0 +1,53 @@
+// Scores a detector on scenes of objects that training never saw, beside the same detector shown another scene.
+
+import { mkdirSync } from 'node:fs'
+import { writeFileAtomic } from '@ditkit/checkpoint/node'
+import { rngKey } from '@ditkit/core'
+import { detect } from '../detect/detector'
+import { meanScores, SCORES, type Score, scoreScene } from '../detect/score'
+import type { TrainedDetector } from '../model/trained'
+import { startProgress } from '../report/progress'
+import { diskError } from '../run/atomic-folder'
+import { RunFolder } from '../run/folder'
+import { heldOutScenes } from '../task/detect'
+
+const SCENES = 256
+const KEY = rngKey(31_338)
+
+export async function evaluateBoxes(trained: TrainedDetector, out: string): Promise<void> {
+  const held = heldOutScenes(trained.data, KEY)
+  const scenes = Array.from({ length: SCENES }, (_, i) => held.scene(i))
+  const progress = startProgress('Finding held-out objects', SCENES, 'scenes')
+  const found = await detect({ ...trained, scenes, batch: trained.config.train.batch, progress })
+  progress.stop()
+  const scored = (shift: number) =>
+    meanScores(scenes.map(({ boxes }, i) => scoreScene(found[(i + shift) % SCENES], boxes)))
+  const objects = scenes.reduce((sum, { boxes }) => sum + boxes.length, 0)
+  const result = {
+    run: trained.run,
+    model: trained.path,
+    scenes: SCENES,
+    objects,
+    ...scored(0),
+    wrong_scene: scored(1),
+  }
+  print(result, result.wrong_scene)
+  const run = new RunFolder(out, trained.run)
+  const file = run.metrics('evaluation.json')
+  try {
+    mkdirSync(run.metricsFolder, { recursive: true })
+    await writeFileAtomic(file, `${JSON.stringify(result, null, 2)}\n`)
+  } catch (error) {
+    throw diskError(error, file)
+  }
+  console.log(`Written to ${file}`)
+}
+
+function print(right: Score, wrong: Score): void {
+  const shown = (name: (typeof SCORES)[number], score: Score) =>
+    name === 'centre_error' ? `${(100 * score[name]).toFixed(1)} cm` : `${(100 * score[name]).toFixed(1)} %`
+  console.log(`\n${''.padEnd(16)}${'its scene'.padStart(12)}${'another'.padStart(12)}`)
+  for (const name of SCORES)
+    console.log(`${name.padEnd(16)}${shown(name, right).padStart(12)}${shown(name, wrong).padStart(12)}`)
+  console.log()
+}
