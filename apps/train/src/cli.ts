@@ -45,6 +45,7 @@ program
   .option('--labels <classes>', 'classes to draw, separated by commas (default: all of them)')
   .option('--scene <file>', 'of a grasp model: the cloud or mesh to grasp in (OBJ, PLY, PCD, XYZ; metres)')
   .option('--text <words>', 'of a grasp model: what to grasp, such as "a mug"')
+  .option('--negative <words>', 'of a grasp model: what not to grasp; needs a guidance other than 1')
   .addOption(
     new Option('--up <axis>', 'of a grasp model: which axis of the scene points up (default: z)').choices(UP_AXES),
   )

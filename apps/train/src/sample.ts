@@ -28,10 +28,11 @@ export interface SampleRequest {
   /** Path of the files, without extension. */
   readonly to: string
   readonly animation: 'webp' | 'gif' | 'none'
-  /** Of a grasp model: the cloud or mesh to grasp in, its upward axis, and what to grasp. */
+  /** Of a grasp model: the cloud or mesh to grasp in, its upward axis, what to grasp and what not. */
   readonly scene?: string | undefined
   readonly up?: UpAxis | undefined
   readonly text?: string | undefined
+  readonly negative?: string | undefined
   readonly overrides: readonly string[]
 }
 
@@ -45,7 +46,7 @@ export async function sample(request: SampleRequest): Promise<void> {
   try {
     if (trained.kind === 'boxes')
       throw new UserError(`${request.model} finds boxes and draws nothing; ditkit eval ${request.model} scores it`)
-    refuse(request, trained.kind === 'images' ? ['scene', 'text', 'up'] : ['labels'], trained.kind)
+    refuse(request, trained.kind === 'images' ? ['scene', 'text', 'negative', 'up'] : ['labels'], trained.kind)
     if (trained.kind === 'images') await sampleImages(request, trained)
     else await sampleGrasps(trained, { ...request, scene: sceneOf(request) })
   } finally {

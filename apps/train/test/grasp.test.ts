@@ -1,6 +1,6 @@
 // The recipe `grasp` end to end, in miniature: training, drawing for a cloud of one's own, and the evaluation.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stateDict } from '@ditkit/checkpoint'
@@ -104,6 +104,36 @@ describe('sample --scene', () => {
     // An untrained model draws near its noise: within a metre of the cloud, which lies five metres off.
     for (let g = 0; g < 5; g++) expect(Math.abs((data as Float32Array)[g * 10] - 5)).toBeLessThan(1)
     expect(readdirSync(root)).toContain('drawn.png')
+  })
+
+  it('is led away from a negative text, which needs guidance, and from nothing by the text itself', async () => {
+    const scene = join(root, 'box.xyz')
+    const draw = async (guidance: number, text: string, negative?: string) => {
+      await sample({ ...request, scene, text, negative, guidance, count: 5 })
+      return (await samplesIn(`${to}.pt`)).data as Float32Array
+    }
+    const plain = await draw(1, 'a mug')
+    const same = await draw(3, 'a mug', 'a mug')
+    for (let i = 0; i < plain.length; i++) expect(Math.abs(same[i] - plain[i])).toBeLessThan(1e-5)
+    const away = await draw(3, 'a mug', 'a lamp')
+    expect(away).not.toEqual(await draw(3, 'a mug'))
+    expect(away).not.toEqual(same)
+    await expect(draw(1, 'a mug', 'a lamp')).rejects.toThrow('--negative has no influence without guidance')
+    await expect(draw(2, 'a mug', ' ')).rejects.toThrow('--negative is empty')
+    await expect(draw(2, 'mug '.repeat(200))).rejects.toThrow('--text ("mug mug')
+  })
+
+  it.for([
+    ['table_scene_lms400.pcd', 'z'],
+    ['table_scene_mug_stereo_textured.pcd', '-y'],
+    ['correspondence_grouping/milk_cartoon_all_small_clorox.pcd', 'z'],
+  ] as const)('draws, with a picture, for the real tabletop scan %s', async ([name, up], { skip }) => {
+    const scene = join('/usr/share/doc/python3-pcl/examples/pcldata/tutorials', name)
+    if (!existsSync(scene)) skip("needs the scans of Debian's python3-pcl")
+    await sample({ ...request, to: join(root, 'scan'), scene, up, text: 'a mug', count: 5 })
+    const { data } = await samplesIn(join(root, 'scan.pt'))
+    expect((data as Float32Array).every(Number.isFinite)).toBe(true)
+    expect(readFileSync(join(root, 'scan.png')).subarray(1, 4).toString()).toBe('PNG')
   })
 
   it('asks for a scene, and names the file that is none', async () => {

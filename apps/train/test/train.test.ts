@@ -334,6 +334,8 @@ describe('a folder of coloured images with classes', () => {
     await expect(sample({ ...request, labels: 'land' })).rejects.toThrow(
       'there is no class "land" (expected some of sea, sky)',
     )
+    for (const option of ['scene', 'text', 'negative'])
+      await expect(sample({ ...request, [option]: 'x' })).rejects.toThrow(`--${option}: images draws images`)
   })
 
   it('is not resumed when the images have changed', async () => {

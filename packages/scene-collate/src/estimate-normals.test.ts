@@ -26,6 +26,14 @@ describe('estimateNormals', () => {
     }
   })
 
+  it('at some of the points are those among the normals of all', () => {
+    const points = Float32Array.from(hostNormal(rngKey(2), 3 * 147))
+    const some = points.slice(3 * 59)
+    for (const options of [{}, { neighbors: 7, viewpoint: [0, 0, 9] as const }])
+      expect(estimateNormals(points, { ...options, at: some })).toEqual(estimateNormals(points, options).slice(3 * 59))
+    expect(() => estimateNormals(new Float32Array(), { at: some })).toThrow('88 places need points')
+  })
+
   it('are unit vectors for one point and for points that are all one', () => {
     for (const count of [1, 7]) {
       const normals = estimateNormals(new Float32Array(3 * count).fill(2))

@@ -6,27 +6,31 @@ import { hostNearestPoints } from '@ditkit/core'
 export interface NormalOptions {
   /** Points that a neighbourhood holds. Default 16. */
   readonly neighbors?: number
+  /** [Q, 3]: where normals are wanted. Default: at each of the points. */
+  readonly at?: Float32Array
   /** Where the points were seen from: normals turn towards it. Default: they turn away from the mean of all points. */
   readonly viewpoint?: readonly [number, number, number]
 }
 
 /**
- * Unit normals [P, 3] of points [P, 3]. A neighbourhood without extent gives (0, 0, 1). Throws a RangeError for fewer than three neighbours, and
- * for points that are not finite.
+ * Unit normals [P, 3] of points [P, 3], or [Q, 3] at places `at` of their surface, from the points nearest to each. A neighbourhood without extent gives (0, 0, 1). Throws a RangeError for fewer than three neighbours, for
+ * points that are not finite, and for places where there are no points.
  */
 export function estimateNormals(points: Float32Array, options: NormalOptions = {}): Float32Array {
-  const { neighbors = 16, viewpoint } = options
+  const { neighbors = 16, at = points, viewpoint } = options
   if (!Number.isInteger(neighbors) || neighbors < 3)
     throw new RangeError(`estimateNormals: neighbors is ${neighbors}, expected a whole number of at least 3`)
-  const count = points.length / 3
-  const near = hostNearestPoints(points, points, Math.max(1, Math.min(neighbors, count))).indices
-  const each = near.length / Math.max(1, count)
+  const count = at.length / 3
+  if (points.length === 0 && count > 0)
+    throw new RangeError(`estimateNormals: normals at ${count} places need points, and there is none`)
+  const each = Math.max(1, Math.min(neighbors, points.length / 3))
+  const near = hostNearestPoints(at, points, each).indices
   const eye = viewpoint ?? meanOf(points)
   const sense = viewpoint ? 1 : -1
-  const normals = new Float32Array(points.length)
+  const normals = new Float32Array(at.length)
   for (let p = 0; p < count; p++) {
     const [x, y, z] = thinnest(points, near.subarray(p * each, (p + 1) * each))
-    const towards = x * (eye[0] - points[p * 3]) + y * (eye[1] - points[p * 3 + 1]) + z * (eye[2] - points[p * 3 + 2])
+    const towards = x * (eye[0] - at[p * 3]) + y * (eye[1] - at[p * 3 + 1]) + z * (eye[2] - at[p * 3 + 2])
     const sign = towards * sense < 0 ? -1 : 1
     normals.set([sign * x, sign * y, sign * z], p * 3)
   }

@@ -19,6 +19,8 @@ export interface DrawGraspsOptions {
   readonly scenes: readonly Scene[]
   /** [scenes, E]: what to grasp in each; left out, whatever is there. */
   readonly texts?: Float32Array | undefined
+  /** [scenes, E]: what guidance leads away from, in the same scene; left out, from no scene and no text. */
+  readonly negative?: Float32Array | undefined
   /** Poses per scene. */
   readonly count: number
   readonly key: RngKey
@@ -28,9 +30,8 @@ export interface DrawGraspsOptions {
 
 /** For each scene its poses [count, 10], as `writePose` has them, in the scene's coordinates. */
 export async function drawGrasps(options: DrawGraspsOptions): Promise<Float32Array[]> {
-  const { device, model, objective, config, scenes, texts, count, key, progress, interrupt } = options
+  const { device, model, objective, config, scenes, texts, negative, count, key, progress, interrupt } = options
   const { batch, guidance, guidance_interval: interval, guidance_rescale: rescale } = config.sample
-  const width = (texts?.length ?? 0) / scenes.length
   const [noiseKey, stepKey] = key.split(2)
   const drawn: Float32Array[] = []
   const noise = normal(device, [scenes.length, count, POSE_SIZE], noiseKey)
@@ -42,19 +43,25 @@ export async function drawGrasps(options: DrawGraspsOptions): Promise<Float32Arr
       // Grasps that a scene may carry are not the model's to see.
       const seen = scenes.slice(start, end).map(({ name, points, fields }) => toModelScene({ name, points, fields }))
       const collated = collateScenes(seen)
-      const wanted = texts?.subarray(start * width, end * width)
-      const condition = scope(() => noGrad(() => model.encode(conditionOf(collated, wanted, device))))
+      const encode = (texts: Float32Array | undefined) => {
+        const width = (texts?.length ?? 0) / scenes.length
+        const own = texts?.subarray(start * width, end * width)
+        return scope(() => noGrad(() => model.encode(conditionOf(collated, own, device))))
+      }
+      const condition = encode(texts)
+      const against = negative && encode(negative)
       const part = slice(noise, 0, start, end)
       const predict: Predict = (x, t) => {
         const scale = limitedScale(guidance, interval, objective.progress(typeof t === 'number' ? t : t[0]))
-        return model.forwardWithGuidance(x, t, condition, scale, { rescale })
+        return model.forwardWithGuidance(x, t, condition, scale, { against, rescale })
       }
       const poses = await objective.draw(predict, { noise: part, key: stepKey.foldIn(start) })
       const values = (await poses.data()) as Float32Array
       for (const [i, transform] of collated.transforms.entries())
         drawn.push(posesFromModel(values.subarray(i * count * POSE_SIZE, (i + 1) * count * POSE_SIZE), transform))
       for (const tensor of [poses, part]) tensor.dispose()
-      for (const tensor of Object.values(condition)) if (typeof tensor === 'object') tensor.dispose()
+      for (const tensor of [condition, against].flatMap(encoded => Object.values(encoded ?? {})))
+        if (typeof tensor === 'object') tensor.dispose()
       progress?.update(end)
     }
   } finally {

@@ -33,5 +33,5 @@ export async function writeGrasps(
       color: COLORS[g % COLORS.length],
     })),
   }))
-  await writeFileAtomic(`${path}.png`, await sceneViewsPng(views, COLUMNS))
+  await writeFileAtomic(`${path}.png`, await sceneViewsPng(views, Math.min(COLUMNS, views.length)))
 }

@@ -25,6 +25,7 @@ async function pixels(scene: SceneView) {
   }
   return {
     ...info,
+    data,
     left: (m: Parameters<typeof count>[0]) => count(m, 0, info.width / 2),
     right: (m: Parameters<typeof count>[0]) => count(m, info.width / 2, info.width),
   }
@@ -40,6 +41,15 @@ test('both views show points in their colours and grippers in theirs', async () 
   )
   const plain = await pixels({ title: 'a box', points, colors: '#00a000' })
   expect(plain.left(red) + plain.right(red)).toBe(0)
+})
+
+test('the table is shown whole: nothing of it reaches the edge of the picture', async () => {
+  const flat = points.map((value, i) => (i % 3 === 1 ? 9 * value : value))
+  const { width, height, data } = await pixels({ title: '', points: flat })
+  const table = (x: number, y: number) => data[(y * width + x) * 3 + 2] < 250
+  for (let y = 34; y < height; y++)
+    for (const x of [0, width / 2 - 1, width / 2, width - 1]) expect(table(x, y)).toBe(false)
+  for (let x = 0; x < width; x++) expect(table(x, height - 1)).toBe(false)
 })
 
 test('an empty cloud is an empty cell', async () => {

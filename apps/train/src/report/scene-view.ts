@@ -66,12 +66,12 @@ function drawScene(context: SKRSContext2D, scene: SceneView, view: View): void {
     ...(scene.grasps ?? []).map(({ pose, color }) => ({ lines: gripperLines(pose), color })),
     ...(scene.boxes ?? []).map(({ box, color }) => ({ lines: boxLines(box), color })),
   ]
-  const fit = fitTo(
-    camera,
-    scene.points,
-    wires.flatMap(({ lines }) => lines.flat()),
-  )
-  drawTable(context, camera, fit, scene.points)
+  const table = camera.forward[2] < 0 ? tableUnder(scene.points) : []
+  const fit = fitTo(camera, scene.points, [...wires.flatMap(({ lines }) => lines.flat()), ...table])
+  context.fillStyle = '#f0ece4'
+  context.beginPath()
+  for (const corner of table) context.lineTo(...fit(corner))
+  context.fill()
   const order = Array.from({ length: scene.points.length / 3 }, (_, i) => i)
   const depth = order.map(i => dot(camera.forward, at(scene.points, i)))
   order.sort((a, b) => depth[b] - depth[a])
@@ -101,25 +101,19 @@ function drawScene(context: SKRSContext2D, scene: SceneView, view: View): void {
   context.globalAlpha = 1
 }
 
-/** The outline of the points' shadow on the table, as a square; what floats or sinks is seen against it. */
-function drawTable(context: SKRSContext2D, camera: Camera, fit: (p: Vector) => [number, number], points: Float32Array) {
-  if (points.length === 0 || camera.forward[2] >= 0) return
-  const [low, high] = [0, 1].map(axis => {
-    const values = Array.from({ length: points.length / 3 }, (_, i) => points[i * 3 + axis])
+/** Corners of a rectangle of the table around the points' shadow; what floats or sinks is seen against it. */
+function tableUnder(points: Float32Array): Vector[] {
+  if (points.length === 0) return []
+  const [x, y] = [0, 1].map(axis => {
+    const values = points.filter((_, i) => i % 3 === axis)
     return [Math.min(...values) - 0.01, Math.max(...values) + 0.01] as const
   })
-  context.fillStyle = '#f0ece4'
-  context.beginPath()
-  for (const [x, y] of [
-    [low[0], high[0]],
-    [low[1], high[0]],
-    [low[1], high[1]],
-    [low[0], high[1]],
-  ]) {
-    const [px, py] = fit([x, y, 0])
-    context.lineTo(px, py)
-  }
-  context.fill()
+  return [
+    [x[0], y[0], 0],
+    [x[1], y[0], 0],
+    [x[1], y[1], 0],
+    [x[0], y[1], 0],
+  ]
 }
 
 interface Camera {

@@ -15,16 +15,19 @@ const MODEL = 'use-lite-en-0.2.0-1'
 /**
  * One row for each text, [n, 512]. A function of each text alone, white space at its ends and repeated not counting, and kept on disk, so that
  * the model is loaded for new texts only.
- * @throws UserError for text that is empty, longer than 128 word pieces, or in no script that the model knows; it names the text.
+ * @throws UserError for text that is empty, longer than 128 word pieces, or in no script that the model knows; it names the text, as `names` do.
  */
-export async function embedTexts(texts: readonly string[]): Promise<Float32Array> {
+export async function embedTexts(
+  texts: readonly string[],
+  names: readonly string[] = texts.map((_, i) => `text ${i}`),
+): Promise<Float32Array> {
   const rows = new Float32Array(texts.length * TEXT_WIDTH)
   for (const [i, text] of texts.entries()) {
     const plain = text.trim().replace(/\s+/g, ' ')
-    if (plain === '') throw new UserError(`text ${i} is empty (leave it out, or describe what is meant)`)
+    if (plain === '') throw new UserError(`${names[i]} is empty (leave it out, or describe what is meant)`)
     let row = readCached(MODEL, plain, TEXT_WIDTH)
     if (!row) {
-      row = await embed(plain, `text ${i} (${JSON.stringify(shortened(plain))})`)
+      row = await embed(plain, `${names[i]} (${JSON.stringify(shortened(plain))})`)
       await writeCached(MODEL, plain, row)
     }
     rows.set(row, i * TEXT_WIDTH)
