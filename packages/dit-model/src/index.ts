@@ -1,8 +1,10 @@
 export { type InferOptions, inferDiTConfig, pickDiTWeights } from './checkpoint'
 export type { EncodedCondition, SceneCondition } from './condition'
 export type { Conditioning } from './conditioned-block'
+export { AttentionBiasGenerator, type GeneratedBias, type QueryPositions } from './decoder/attention-bias-generator'
 export { normalizedProjection } from './decoder/camera-geometry'
 export {
+  type BiasShape,
   type CompleteCrossModalConfig,
   type CrossModalConfig,
   type CrossModalPreset,

@@ -3,6 +3,8 @@
 /** What attention adds to its scores for where a token is, as seen from a query: see `AttentionBiasGenerator`. */
 export type DecoderBias = 'none' | 'dense' | 'factored'
 
+export type BiasShape = { type: 'window'; cells?: number } | { type: 'gaussian'; sigma?: number; tolerance?: number }
+
 export interface CrossModalConfig {
   /** Width of queries and tokens inside the decoder. Default 256. */
   hiddenSize?: number
@@ -34,6 +36,12 @@ export interface CrossModalConfig {
   }
   /** Default 'none'. */
   bias?: DecoderBias
+  /**
+   * What lies around a query's position. 'window': the square of `cells` × `cells` cells about the one it is in, for bias 'dense' (it has no low rank).
+   * 'gaussian': exp(−d²/2σ²), where σ is `sigma` of the grid's side, per axis; its factors are off by at most `tolerance`. Default: a window of 15 cells
+   * for 'dense', a Gaussian of sigma 0.25 and tolerance 0.05 for 'factored'.
+   */
+  biasShape?: BiasShape
   /** The bias's scale: a learned number in 0.5 … 5. Default { init: 2.5, learnable: true }. */
   biasScale?: { init?: number; learnable?: boolean }
 }
@@ -51,6 +59,7 @@ export interface CompleteCrossModalConfig {
   lidar: CrossModalConfig['lidar']
   cameras: Required<NonNullable<CrossModalConfig['cameras']>> | undefined
   bias: DecoderBias
+  biasShape: { type: 'window'; cells: number } | { type: 'gaussian'; sigma: number; tolerance: number }
   biasScale: { init: number; learnable: boolean }
 }
 
@@ -69,10 +78,16 @@ export function completeCrossModalConfig(config: CrossModalConfig): CompleteCros
     lidar: config.lidar,
     cameras: cameras && { ...cameras, depths: cameras.depths ?? { count: 64, from: 1, to: 61.2 } },
     bias: config.bias ?? 'none',
+    biasShape: completeShape(config.biasShape ?? { type: config.bias === 'factored' ? 'gaussian' : 'window' }),
     biasScale: { init: biasScale?.init ?? 2.5, learnable: biasScale?.learnable ?? true },
   }
   check(complete)
   return complete
+}
+
+function completeShape(shape: BiasShape): CompleteCrossModalConfig['biasShape'] {
+  if (shape.type === 'window') return { type: 'window', cells: shape.cells ?? 15 }
+  return { type: 'gaussian', sigma: shape.sigma ?? 0.25, tolerance: shape.tolerance ?? 0.05 }
 }
 
 function must(holds: boolean, what: string): void {
@@ -106,9 +121,30 @@ function check(config: CompleteCrossModalConfig): void {
       `cameras.depths go from ${depths.from} to ${depths.to}, expected 0 < from < to`,
     )
   }
-  must(bias === 'none', `bias is '${bias}', which is not there yet: expected none`)
+  must(['none', 'dense', 'factored'].includes(bias), `bias is '${bias}', expected none, dense or factored`)
+  checkShape(config)
   const { init } = config.biasScale
   must(init > SCALE_RANGE.low && init < SCALE_RANGE.high, `biasScale.init is ${init}, expected between 0.5 and 5`)
+}
+
+function checkShape({ bias, biasShape: shape }: CompleteCrossModalConfig): void {
+  if (shape.type === 'gaussian') {
+    must(shape.sigma > 0, `biasShape.sigma is ${shape.sigma}, expected above 0`)
+    must(
+      shape.tolerance > 0 && shape.tolerance < 1,
+      `biasShape.tolerance is ${shape.tolerance}, expected between 0 and 1`,
+    )
+    return
+  }
+  must(shape.type === 'window', `biasShape.type is '${(shape as BiasShape).type}', expected window or gaussian`)
+  must(
+    Number.isInteger(shape.cells) && shape.cells % 2 === 1 && shape.cells > 0,
+    `biasShape.cells is ${shape.cells}, expected an odd whole number: a cell is in the middle`,
+  )
+  must(
+    bias !== 'factored',
+    "a window has no low rank: with bias 'factored' use biasShape { type: 'gaussian' }, or bias 'dense'",
+  )
 }
 
 /** The bias's scale stays within. */

@@ -9,7 +9,9 @@ import {
   type Device,
   expand,
   log,
+  mean,
   mul,
+  permute,
   type RngKey,
   relu,
   reshape,
@@ -36,7 +38,8 @@ import {
   zeros,
 } from '@ditkit/nn'
 import { checkMask } from '../encoders/check-points'
-import { clearPadding } from '../masked'
+import { clearPadding, maskedMean } from '../masked'
+import { AttentionBiasGenerator, type GeneratedBias, type QueryPositions } from './attention-bias-generator'
 import { pointsAlongRays, project } from './camera-geometry'
 import { type CompleteCrossModalConfig, type CrossModalConfig, completeCrossModalConfig } from './cross-modal-config'
 import { CrossModalLayer, type DecoderMemory } from './cross-modal-layer'
@@ -66,6 +69,18 @@ export interface CrossModalOutputs {
   boxes: Tensor
   /** The scale of the bias, [1]; absent without one. */
   biasScale?: Tensor
+  /** What each query makes of each modality, [B, D + Q, modalities] in −1 … 1, LiDAR first; absent without a bias. */
+  modalityWeights?: Tensor
+}
+
+/** A modality: its tokens [B, N, C] and their positions, and what it says of the queries. */
+interface View extends QueryPositions {
+  readonly tokens: Tensor
+  readonly mask: Tensor | undefined
+  /** [B or absent, N, C] */
+  readonly position: Tensor
+  /** [B, Q, C]: where the queries are, embedded. */
+  readonly query: Tensor
 }
 
 /** Of class logits before training: every class has a probability of 0.1. */
@@ -85,6 +100,7 @@ export class CrossModalDecoder extends Module {
   readonly camera_projection: Linear | undefined
   readonly bev_embedding: MLP | undefined
   readonly ray_embedding: MLP | undefined
+  readonly bias_generator: AttentionBiasGenerator | undefined
   readonly layers: readonly CrossModalLayer[]
   readonly norm: LayerNorm
   readonly class_heads: readonly Sequential[]
@@ -99,9 +115,9 @@ export class CrossModalDecoder extends Module {
   constructor(device: Device, key: RngKey, config: CrossModalConfig) {
     super()
     const complete = completeCrossModalConfig(config)
-    const { hiddenSize: hidden, layers, queries, classes, boxDim, lidar, cameras } = complete
+    const { hiddenSize: hidden, layers, queries, classes, boxDim, lidar, cameras, bias } = complete
     this.config = complete
-    const [points, lidarKey, cameraKey, bev, ray, layerKey, classKey, boxKey] = key.split(8)
+    const [points, lidarKey, cameraKey, bev, ray, biasKey, layerKey, classKey, boxKey] = key.split(9)
     const constantly = (tensor: Tensor) => buffer(tensor, { persistent: false })
     this.reference_points = parameter(scope(() => add(uniformInit(0.5)(device, [queries, 3], points), 0.5)))
     this.waves = constantly(device.tensor(waveNumbers(hidden), [hidden / 2]))
@@ -118,6 +134,7 @@ export class CrossModalDecoder extends Module {
       this.pixels = constantly(scope(() => reshape(cellCenters(device, cameras.grid), [1, 1, -1, 2])))
       this.depths = constantly(device.tensor(depths, [count]))
     }
+    this.bias_generator = bias === 'none' ? undefined : new AttentionBiasGenerator(device, biasKey, complete)
     const each = <T>(key: RngKey, make: (key: RngKey) => T) => key.split(layers).map(make)
     this.layers = each(layerKey, key => new CrossModalLayer(device, key, complete))
     this.norm = new LayerNorm(device, hidden)
@@ -133,7 +150,7 @@ export class CrossModalDecoder extends Module {
     const batch = this.checkInputs(inputs)
     return scope(() => {
       const points = this.references(inputs, batch)
-      const memory = this.memory(inputs, points)
+      const { memory, bias } = this.memory(inputs, points)
       const start = sigmoidInverse(points)
       let h = memory.position.device.zeros(memory.position.shape)
       const predictions = this.layers.map((layer, i) => {
@@ -147,7 +164,7 @@ export class CrossModalDecoder extends Module {
           0,
         ),
       )
-      return { logits, boxes }
+      return { logits, boxes, ...(bias && { biasScale: bias.scale, modalityWeights: bias.weights }) }
     }, 'CrossModalDecoder.forward')
   }
 
@@ -157,32 +174,51 @@ export class CrossModalDecoder extends Module {
     return dnQueries ? concat([dnQueries, learned], 1) : learned
   }
 
-  private memory(inputs: CrossModalInputs, points: Tensor): DecoderMemory {
-    const { lidar, lidarMask, cameras, cameraMask, cameraProjection, dnMask } = inputs
-    const positions: Tensor[] = []
-    const values: Tensor[] = []
-    const keys: Tensor[] = []
-    if (lidar && this.cells) {
-      const tokens = this.lidar_projection!.forward(lidarMask ? clearPadding(lidar, lidarMask) : lidar)
-      values.push(tokens)
-      keys.push(add(tokens, this.bevPosition(this.cells)))
-      positions.push(this.bevPosition(slice(points, 2, 0, 2)))
+  private memory(inputs: CrossModalInputs, points: Tensor): { memory: DecoderMemory; bias: GeneratedBias | undefined } {
+    const views = [this.lidarView(inputs, points), this.cameraView(inputs, points)].filter(view => view !== undefined)
+    const position = views.map(view => view.query).reduce((a, b) => add(a, b))
+    const summaries = () => views.map(({ tokens, mask }) => (mask ? maskedMean(tokens, mask) : mean(tokens, 1)))
+    const bias = this.bias_generator?.forward(position, summaries(), views)
+    const memory: DecoderMemory = {
+      position,
+      keys: concat(
+        views.map(view => add(view.tokens, view.position)),
+        1,
+      ),
+      values: concat(
+        views.map(view => view.tokens),
+        1,
+      ),
+      selfMask: inputs.dnMask,
+      cross: { keyMask: this.keyMask(inputs), ...bias?.options },
     }
-    if (cameras && cameraProjection && this.pixels) {
-      const tokens = this.camera_projection!.forward(cameraMask ? clearPadding(cameras, cameraMask) : cameras)
-      const rays = this.rayPosition(cameraProjection, this.pixels)
-      values.push(tokens)
-      keys.push(add(tokens, reshape(rays, [rays.shape[0], -1, this.config.hiddenSize])))
-      const { uv, visible } = project(points, cameraProjection)
-      const seen = mul(this.rayPosition(cameraProjection, uv), cast(visible, uv.dtype))
-      positions.push(sum(seen, 1))
-    }
+    return { memory, bias }
+  }
+
+  private lidarView({ lidar, lidarMask: mask }: CrossModalInputs, points: Tensor): View | undefined {
+    if (!lidar || !this.lidar_projection || !this.cells) return undefined
+    const xy = slice(points, 2, 0, 2)
     return {
-      position: positions.reduce((a, b) => add(a, b)),
-      keys: concat(keys, 1),
-      values: concat(values, 1),
-      selfMask: dnMask,
-      cross: { keyMask: this.keyMask(inputs) },
+      tokens: this.lidar_projection.forward(mask ? clearPadding(lidar, mask) : lidar),
+      mask,
+      position: this.bevPosition(this.cells),
+      query: this.bevPosition(xy),
+      at: unsqueeze(xy, 2),
+    }
+  }
+
+  private cameraView(inputs: CrossModalInputs, points: Tensor): View | undefined {
+    const { cameras, cameraMask: mask, cameraProjection } = inputs
+    if (!cameras || !cameraProjection || !this.camera_projection || !this.pixels) return undefined
+    const rays = this.rayPosition(cameraProjection, this.pixels)
+    const { uv, visible } = project(points, cameraProjection)
+    return {
+      tokens: this.camera_projection.forward(mask ? clearPadding(cameras, mask) : cameras),
+      mask,
+      position: reshape(rays, [rays.shape[0], -1, this.config.hiddenSize]),
+      query: sum(mul(this.rayPosition(cameraProjection, uv), cast(visible, uv.dtype)), 1),
+      at: permute(uv, [0, 2, 1, 3]),
+      visible: permute(visible, [0, 2, 1, 3]),
     }
   }
 

@@ -1,41 +1,17 @@
-import {
-  add,
-  backward,
-  type Device,
-  mul,
-  reference,
-  reshape,
-  rngKey,
-  scope,
-  slice,
-  sum,
-  type Tensor,
-} from '@ditkit/core'
+// The cross-modal decoder: shapes, masks, denoising queries, gradients and errors.
+
+import { add, backward, type Device, mul, reference, rngKey, scope, slice, sum, type Tensor } from '@ditkit/core'
 import { skipInit } from '@ditkit/nn'
-import { hashNormal, hashUniform, hashWeight, largestError } from '@ditkit/oracle'
+import { hashNormal, hashUniform, largestError } from '@ditkit/oracle'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { pointsAlongRays, project } from './camera-geometry'
-import { type CrossModalConfig, crossModalPreset } from './cross-modal-config'
-import { CrossModalDecoder, type CrossModalInputs } from './cross-modal-decoder'
-import { denoisingMask } from './denoising-mask'
+import { CrossModalDecoder, type CrossModalInputs, crossModalPreset, denoisingMask } from '../src'
+import { BATCH, CONFIG, hashedDecoder, makeInputs, outputs } from './cross-modal-models'
 
 let device: Device
 beforeAll(async () => {
   device = await reference({ dtype: 'f64' })
 })
 afterAll(() => expect(device.memory().liveTensors).toBe(0))
-
-const CONFIG: CrossModalConfig = {
-  hiddenSize: 12,
-  heads: 2,
-  layers: 2,
-  queries: 5,
-  classes: 3,
-  boxDim: 7,
-  lidar: { grid: [3, 4], channels: 6 },
-  cameras: { count: 2, grid: [2, 3], channels: 5, depths: { count: 3, from: 0.5, to: 2 } },
-}
-const BATCH = 2
 
 /** Of width C = 256, with MLPs of 4·C, 512 and 256 channels of tokens, 64 depths, 10 classes and boxes of 10 numbers. */
 const linear = (from: number, to: number) => (from + 1) * to
@@ -45,40 +21,10 @@ const HEAD = linear(C, C) + 2 * C + linear(C, 10)
 const EMBEDDINGS = linear(2 * C, C) + linear(C, C) + linear(3 * 64, 4 * C) + linear(4 * C, C)
 const PRESET_PARAMETERS = 900 * 3 + linear(512, C) + linear(256, C) + EMBEDDINGS + 6 * (LAYER + 2 * HEAD) + 2 * C
 
-/** Two cameras that look along x and along y, from outside the scene box. */
-const PROJECTION = [...[0.5, -1, 0, 1, 0.5, 0, -1, 1, 1, 0, 0, 0.5], ...[1, 0.5, 0, 0.1, 0, 0.4, -1, 0.9, 0, 1, 0, 0.6]]
-
-function makeInputs(): Required<Pick<CrossModalInputs, 'lidar' | 'cameras' | 'cameraProjection'>> {
-  const tensor = (name: string, shape: number[]) => device.tensor(hashNormal(name, shape), shape)
-  return {
-    lidar: tensor('lidar', [BATCH, 12, 6]),
-    cameras: tensor('cameras', [BATCH, 12, 5]),
-    cameraProjection: device.tensor([...PROJECTION, ...PROJECTION], [BATCH, 2, 3, 4]),
-  }
-}
-
-async function hashed(config: CrossModalConfig): Promise<CrossModalDecoder> {
-  const model = new CrossModalDecoder(device, rngKey(1), config)
-  const record = Object.entries(await model.stateDict()).map(([name, { shape }]) => {
-    const values = name === 'reference_points' ? hashUniform(name, shape[0] * 3) : hashWeight(name, shape)
-    return [name, { shape, dtype: 'f32', data: Float32Array.from(values) }] as const
-  })
-  await model.loadStateDict(new Map(record))
-  return model.eval()
-}
-
-async function outputs(model: CrossModalDecoder, make: () => CrossModalInputs): Promise<[number[], number[]]> {
-  const { logits, boxes } = scope(() => model.forward(make()))
-  const values: [number[], number[]] = [[...(await logits.data())], [...(await boxes.data())]]
-  logits.dispose()
-  boxes.dispose()
-  return values
-}
-
 describe('CrossModalDecoder', () => {
   it('gives logits and boxes of every layer, centres within the scene box', async () => {
-    const model = await hashed(CONFIG)
-    const { logits, boxes } = scope(() => model.forward(makeInputs()))
+    const model = await hashedDecoder(device, CONFIG)
+    const { logits, boxes } = scope(() => model.forward(makeInputs(device)))
     expect(logits.shape).toEqual([2, BATCH, 5, 3])
     expect(boxes.shape).toEqual([2, BATCH, 5, 7])
     const centers = scope(() => slice(boxes, 3, 0, 3))
@@ -89,7 +35,7 @@ describe('CrossModalDecoder', () => {
   it('begins with every box at its reference point', async () => {
     const model = new CrossModalDecoder(device, rngKey(1), CONFIG).eval()
     const points = [...(await model.reference_points.data())]
-    const [, boxes] = await outputs(model, makeInputs)
+    const [, boxes] = await outputs(model, () => makeInputs(device))
     boxes.slice(0, 7 * 5).forEach((value, i) => {
       expect(value).toBeCloseTo(i % 7 < 3 ? points[Math.floor(i / 7) * 3 + (i % 7)] : 0, 6)
     })
@@ -100,18 +46,18 @@ describe('CrossModalDecoder', () => {
     ['lidar alone', { cameras: undefined }, ['lidar']],
     ['cameras alone', { lidar: undefined }, ['cameras', 'cameraProjection']],
   ] as const)('works with %s', async (_, without, names) => {
-    const model = await hashed({ ...CONFIG, ...without })
+    const model = await hashedDecoder(device, { ...CONFIG, ...without })
     const make = () =>
-      Object.fromEntries(Object.entries(makeInputs()).filter(([name]) => names.includes(name as never)))
+      Object.fromEntries(Object.entries(makeInputs(device)).filter(([name]) => names.includes(name as never)))
     const [logits] = await outputs(model, make)
     expect(logits.every(Number.isFinite)).toBe(true)
     model.dispose()
   })
 
   it('what a mask leaves out of a modality has no influence, whatever it holds', async () => {
-    const model = await hashed(CONFIG)
+    const model = await hashedDecoder(device, CONFIG)
     const masked = (fill?: number) => () => {
-      const inputs = makeInputs()
+      const inputs = makeInputs(device)
       const mask = new Uint8Array(BATCH * 12).fill(1)
       mask.fill(0, 18, 24) // the second camera of the second sample
       if (fill !== undefined) {
@@ -124,7 +70,7 @@ describe('CrossModalDecoder', () => {
     const [given, other, whole] = [
       await outputs(model, masked()),
       await outputs(model, masked(Number.NaN)),
-      await outputs(model, makeInputs),
+      await outputs(model, () => makeInputs(device)),
     ]
     expect(other).toEqual(given)
     expect(whole).not.toEqual(given)
@@ -132,9 +78,9 @@ describe('CrossModalDecoder', () => {
   })
 
   it('what a mask leaves out has no influence on gradients', async () => {
-    const model = await hashed(CONFIG)
+    const model = await hashedDecoder(device, CONFIG)
     const gradients = async (fill: number) => {
-      const inputs = makeInputs()
+      const inputs = makeInputs(device)
       const values = hashNormal('lidar', [BATCH, 12, 6]).fill(fill, 0, 8 * 6)
       const lidar = device.tensor(values, [BATCH, 12, 6])
       const lidarMask = device.tensor(new Uint8Array(BATCH * 12).fill(1, 8), [BATCH, 12])
@@ -156,15 +102,15 @@ describe('CrossModalDecoder', () => {
   })
 
   it('denoising queries come first and have no influence on the learned ones', async () => {
-    const model = await hashed(CONFIG)
+    const model = await hashedDecoder(device, CONFIG)
     const withDenoising = (name: string) => () => ({
-      ...makeInputs(),
+      ...makeInputs(device),
       dnQueries: device.tensor(Float64Array.from(hashUniform(name, BATCH * 4 * 3)), [BATCH, 4, 3]),
       dnMask: device.tensor(denoisingMask({ groups: 2, perGroup: 2, queries: 5 }), [9, 9]),
     })
     const learned = ([logits]: [number[], number[]], n: number) =>
       logits.filter((_, i) => Math.floor(i / 3) % n >= n - 5)
-    const alone = learned(await outputs(model, makeInputs), 5)
+    const alone = learned(await outputs(model, () => makeInputs(device)), 5)
     const [one, two] = [await outputs(model, withDenoising('a')), await outputs(model, withDenoising('b'))]
     expect(one[0].length).toBe(2 * BATCH * 9 * 3)
     expect(one).not.toEqual(two)
@@ -174,8 +120,8 @@ describe('CrossModalDecoder', () => {
   })
 
   it('gradients reach every weight and all tokens', async () => {
-    const model = await hashed(CONFIG)
-    const inputs = makeInputs()
+    const model = await hashedDecoder(device, CONFIG)
+    const inputs = makeInputs(device)
     inputs.lidar.requiresGrad = inputs.cameras.requiresGrad = true
     scope(() => {
       const weighted = (x: Tensor, name: string) => sum(mul(x, device.tensor(hashNormal(name, x.shape), x.shape)))
@@ -184,8 +130,10 @@ describe('CrossModalDecoder', () => {
     })
     const all = [...model.namedParameters(), ['lidar', inputs.lidar] as const, ['cameras', inputs.cameras] as const]
     for (const [name, tensor] of all) {
+      // Queries begin as zeros, so the values that the first layer mixes are all alike: how it mixes them is without influence.
+      if (name === 'layers.0.self_attn.in_proj_weight') continue
       expect(
-        [...(await tensor.grad!.data())].some(value => value !== 0),
+        [...(await tensor.grad!.data())].some(value => Math.abs(value) > 1e-12),
         name,
       ).toBe(true)
     }
@@ -211,7 +159,7 @@ describe('CrossModalDecoder', () => {
   ] as const)('refuses %s', (_, change, type, message) => {
     scope(() => {
       const model = new CrossModalDecoder(device, rngKey(1), CONFIG)
-      const run = () => model.forward({ ...makeInputs(), ...change() } as CrossModalInputs)
+      const run = () => model.forward({ ...makeInputs(device), ...change() } as CrossModalInputs)
       expect(run).toThrow(type)
       expect(run).toThrow(message)
       model.dispose()
@@ -249,10 +197,10 @@ describe('CrossModalDecoder', () => {
   })
 
   it('drops in training only, by key', async () => {
-    const model = (await hashed({ ...CONFIG, dropout: 0.3 })).train()
+    const model = (await hashedDecoder(device, { ...CONFIG, dropout: 0.3 })).train()
     const draw = async (seed?: number) => {
       const { logits, boxes } = scope(() =>
-        model.forward(makeInputs(), { key: seed === undefined ? undefined : rngKey(seed) }),
+        model.forward(makeInputs(device), { key: seed === undefined ? undefined : rngKey(seed) }),
       )
       const values = [...(await logits.data())]
       logits.dispose()
@@ -266,20 +214,4 @@ describe('CrossModalDecoder', () => {
     expect(await draw()).toEqual(await draw(1))
     model.dispose()
   })
-})
-
-it('the points along a pixel’s ray are seen in that pixel', async () => {
-  const { uv, visible, pixels } = scope(() => {
-    const projection = device.tensor(PROJECTION, [1, 2, 3, 4])
-    const pixels = device.tensor(hashUniform('uv', 2 * 4 * 2), [1, 2, 4, 2])
-    const rays = pointsAlongRays(projection, pixels, device.tensor([0.5, 1.5], [2]))
-    expect(rays.shape).toEqual([1, 2, 4, 6])
-    // The last point of each of the first camera's rays.
-    const points = reshape(slice(slice(rays, 1, 0, 1), 3, 3, 6), [1, 4, 3])
-    return { ...project(points, projection), pixels }
-  })
-  const [got, wanted] = [await uv.data(), await pixels.data()]
-  for (let i = 0; i < 8; i++) expect(got[i]).toBeCloseTo(wanted[i] as number, 12)
-  expect([...(await visible.data())].slice(0, 4)).toEqual([1, 1, 1, 1])
-  for (const tensor of [uv, visible, pixels]) tensor.dispose()
 })
