@@ -12,14 +12,12 @@ export interface SplitBias {
   readonly mask?: Tensor
 }
 
-/** `mask ? finite : …` of a bias whose blocked entries were counted. */
-export function split(bias: Tensor, mask: Tensor | undefined, anyBlocked: boolean): SplitBias {
-  if (!anyBlocked) return { bias }
+/** bool [B|1, H|1, Lq, Lk]: where a bias is above −Infinity and the mask, if there is one, true. */
+export function allowedPairs(bias: Tensor, mask: Tensor | undefined): Tensor {
   return scope(() => {
     const above = notEqual(bias, Number.NEGATIVE_INFINITY)
-    const both = mask ? logicalAnd(above, mask) : above
-    return { bias: where(both, bias, 0), mask: both }
-  }, 'splitBias')
+    return mask ? logicalAnd(above, mask) : above
+  })
 }
 
 /**
@@ -33,6 +31,10 @@ export async function splitBias(bias: Tensor, options: { mask?: Tensor } = {}): 
     const whole = s.run(() => biasTensor(op, bias))
     const mask = options.mask && s.run(() => maskTensor(op, options.mask, whole))
     const { blocked } = await surveyBias(op, whole, mask)
-    return s.run(() => split(whole, mask, Array.from(blocked).some(Boolean)))
+    if (!blocked.some(Boolean)) return { bias: whole }
+    return s.run(() => {
+      const allowed = allowedPairs(whole, mask)
+      return { bias: where(allowed, whole, 0), mask: allowed }
+    })
   })
 }

@@ -7,11 +7,12 @@ import { fromBlockedMask, notice, type Program, program, runProgram, scopeAsync,
 export interface BiasSurvey {
   readonly matrices: number
   /** Entries of the row that are blocked, by the mask or by −Infinity. */
-  readonly blocked: ArrayLike<number>
+  readonly blocked: readonly number[]
   /** Σ of the squares of the others. */
-  readonly squares: ArrayLike<number>
-  /** The largest absolute value of the others. */
-  readonly largest: ArrayLike<number>
+  readonly squares: readonly number[]
+  /** Their largest and smallest value; −Infinity and Infinity where there are none. */
+  readonly highest: readonly number[]
+  readonly lowest: readonly number[]
 }
 
 function surveyProgram(masked: boolean): Program {
@@ -19,11 +20,12 @@ function surveyProgram(masked: boolean): Program {
     const isBlocked = b.eq(bias, b.constant(Number.NEGATIVE_INFINITY))
     const blocked = mask ? b.or(isBlocked, b.not(mask)) : isBlocked
     const value = b.select(blocked, b.constant(0), bias)
+    const nothing = b.constant(Number.NEGATIVE_INFINITY)
     return [
       b.rowSum(blocked),
-      b.rowSum(b.not(b.isFinite(value))),
       b.rowSum(b.mul(value, value)),
-      b.rowMax(b.abs(value)),
+      b.rowMax(b.select(blocked, nothing, bias)),
+      b.rowMax(b.select(blocked, nothing, b.neg(bias))),
     ]
   })
 }
@@ -36,42 +38,46 @@ const MASKED_SURVEY = surveyProgram(true)
  * +Infinity; says once when a query, or a whole sample, may attend to nothing.
  */
 export async function surveyBias(op: string, bias: Tensor, mask: Tensor | undefined): Promise<BiasSurvey> {
-  const [batch, heads, queries, keys] = bias.shape
+  const [batch, heads, queries] = bias.shape
   const { dtype } = bias
   const perRow = { dtype, perRow: true }
-  const [blocked, invalid, squares, largest] = await scopeAsync(s =>
+  const [blocked, squares, highest, negated] = await scopeAsync(s =>
     Promise.all(
       s
         .run(() =>
           runProgram(mask ? MASKED_SURVEY : SURVEY, mask ? [bias, mask] : [bias], [], [perRow, perRow, perRow, perRow]),
         )
-        .map(t => t.data()),
+        .map(async t => Array.from(await t.data())),
     ),
   )
   const place = (row: number) => {
     const matrix = Math.floor(row / queries)
     return `sample ${Math.floor(matrix / heads)}, head ${matrix % heads}, query ${row % queries}`
   }
-  const wrong = (invalid as Float32Array).findIndex(n => n > 0)
+  // A value that is not finite makes the sum so; a finite one may too, by its square.
+  const wrong = squares.findIndex(sum => !Number.isFinite(sum))
   if (wrong >= 0) {
     throw new RangeError(
-      `${op}: bias holds a value that is NaN or +Infinity (${place(wrong)}); only what may not be attended to may be −Infinity or masked`,
+      `${op}: bias holds a value that is NaN, +Infinity, or too large to be squared (${place(wrong)}); only what may not be attended to may be −Infinity or masked`,
     )
   }
-  const rows = blocked as Float32Array
-  const first = rows.indexOf(keys)
-  if (first >= 0) {
-    const size = heads * queries
-    const sample = Array.from({ length: batch }, (_, b) => b).find(b =>
-      rows.subarray(b * size, (b + 1) * size).every(n => n === keys),
-    )
-    notice(
-      bias.device,
-      sample === undefined
-        ? `${op}: a query may attend to nothing and gets 0 (${place(first)}, the first of ${rows.filter(n => n === keys).length})`
-        : `${op}: nothing in sample ${sample} may attend to anything. Should the mask have the other polarity? (true = may attend; ${fromBlockedMask.name} converts)`,
-      `${op}: blocked`,
-    )
-  }
-  return { matrices: batch * heads, blocked: rows, squares: squares as Float32Array, largest: largest as Float32Array }
+  reportBlocked(op, bias, blocked, place)
+  return { matrices: batch * heads, blocked, squares, highest, lowest: negated.map(x => -x) }
+}
+
+function reportBlocked(op: string, bias: Tensor, blocked: readonly number[], place: (row: number) => string): void {
+  const [batch, heads, queries, keys] = bias.shape
+  const first = blocked.indexOf(keys)
+  if (first < 0) return
+  const size = heads * queries
+  const sample = Array.from({ length: batch }, (_, b) => b).find(b =>
+    blocked.slice(b * size, (b + 1) * size).every(n => n === keys),
+  )
+  notice(
+    bias.device,
+    sample === undefined
+      ? `${op}: a query may attend to nothing and gets 0 (${place(first)}, the first of ${blocked.filter(n => n === keys).length})`
+      : `${op}: nothing in sample ${sample} may attend to anything. Should the mask have the other polarity? (true = may attend; ${fromBlockedMask.name} converts)`,
+    `${op}: blocked`,
+  )
 }

@@ -1,0 +1,103 @@
+// One matrix to factors: the smallest rank that keeps the energy and the tolerance asked for, as measured on the matrix itself.
+
+import { disposeAll, type RngKey, unscoped } from '@ditkit/core'
+import type { BiasMatrix, Residual } from './bias-matrix'
+import { DominantSubspace, type MatrixFactors, OVERSAMPLING } from './dominant-subspace'
+import { leadingRank } from './leading-rank'
+
+export interface MatrixGoal {
+  /** Share of the sum of squares to keep; absent: `limit` ranks, or as many as the matrix has. */
+  readonly energy: number | undefined
+  /** Largest error of an entry. */
+  readonly tolerance: number
+  /** The highest rank to accept. */
+  readonly limit: number
+  readonly key: RngKey
+  readonly full: boolean
+}
+
+/** What factors are worth. */
+export interface MatrixReport {
+  readonly rank: number
+  /** Share of the matrix's sum of squares that the factors keep, measured: 1 − ‖A − factors‖²/‖A‖². */
+  readonly energy: number
+  readonly residual: Residual
+}
+
+type Attempt = MatrixReport & { readonly factors: MatrixFactors }
+
+export type MatrixResult = Attempt | { readonly reason: string }
+
+const percent = (share: number) => `${(100 * share).toPrecision(4)} %`
+
+/** Factors that the caller disposes, or why there are none. */
+export async function factorizeMatrix(matrix: BiasMatrix, goal: MatrixGoal): Promise<MatrixResult> {
+  const subspace = new DominantSubspace(matrix)
+  const { limit, tolerance, energy } = goal
+  try {
+    const { rank, share } = await leadingRank(matrix, subspace, goal)
+    if (rank === undefined) {
+      return { reason: `rank ${limit} keeps ${percent(share)} of the energy, not ${percent(energy ?? 1)}` }
+    }
+    let found = await attempt(matrix, subspace, rank)
+    // The spectrum is a sum of squares in the device's precision; what counts is what was measured.
+    while (found.energy < (energy ?? 0) - 1e-12 && found.rank < Math.min(limit, subspace.size)) {
+      dispose(found)
+      found = await attempt(matrix, subspace, found.rank + 1)
+    }
+    if (found.residual.largest <= tolerance) return found
+    dispose(found)
+    return await withinTolerance(matrix, subspace, found, goal)
+  } finally {
+    subspace.dispose()
+  }
+}
+
+async function attempt(matrix: BiasMatrix, subspace: DominantSubspace, rank: number): Promise<Attempt> {
+  const factors = unscoped(() => subspace.factors(rank))
+  const residual = await matrix.residual(factors.query, factors.key)
+  const energy = matrix.squares === 0 ? 1 : 1 - residual.squares / matrix.squares
+  return { rank, energy, residual, factors }
+}
+
+function dispose({ factors }: Attempt): void {
+  disposeAll([factors.query, factors.key])
+}
+
+/** The smallest rank above `last` whose largest error is small enough: found in growing steps, then by bisection. */
+async function withinTolerance(
+  matrix: BiasMatrix,
+  subspace: DominantSubspace,
+  last: MatrixReport,
+  { tolerance, limit, key }: MatrixGoal,
+): Promise<MatrixResult> {
+  const most = Math.min(limit, subspace.most)
+  let [low, worst] = [last.rank, last.residual.largest]
+  let high: Attempt | undefined
+  for (let step = 1; !high; step *= 2) {
+    const rank = Math.min(most, low + step)
+    if (rank === low) {
+      return {
+        reason: `at rank ${low} an entry is still off by ${worst.toPrecision(3)}, not at most ${tolerance.toPrecision(3)}`,
+      }
+    }
+    const size = Math.min(subspace.most, rank + OVERSAMPLING)
+    for (let pass = 0; pass < 3 && subspace.size < subspace.most; pass++) {
+      await subspace.improve(Math.max(size, subspace.size), key.foldIn(1000 * rank + pass))
+    }
+    const next = await attempt(matrix, subspace, rank)
+    if (next.residual.largest <= tolerance) high = next
+    else {
+      dispose(next)
+      ;[low, worst] = [rank, next.residual.largest]
+    }
+  }
+  while (high.rank - low > 1) {
+    const next = await attempt(matrix, subspace, Math.floor((low + high.rank) / 2))
+    const [better, other]: [boolean, Attempt] = next.residual.largest <= tolerance ? [true, high] : [false, next]
+    dispose(other)
+    if (better) high = next
+    else low = next.rank
+  }
+  return high
+}
