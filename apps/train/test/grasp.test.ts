@@ -1,12 +1,22 @@
 // The recipe `grasp` end to end, in miniature: training, drawing for a cloud of one's own, and the evaluation.
 
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stateDict } from '@ditkit/checkpoint'
 import { openPt } from '@ditkit/checkpoint/node'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { evaluate } from '../src/evaluate/evaluate'
+import { objectFolder } from '../src/package-files'
 import { readMetrics } from '../src/run/metrics'
 import { sample } from '../src/sample'
 import { train } from '../src/train'
@@ -85,6 +95,45 @@ describe('a run', () => {
     },
     60_000,
   )
+})
+
+describe("objects of one's own", () => {
+  const folder = join(root, 'objects')
+  const overrides = [...SMALL, 'train.steps=2', 'sample.count=1', `data.folder=${folder}`]
+  const write = (change: (entries: { split: string; text: string }[]) => void) => {
+    const index = JSON.parse(readFileSync(join(objectFolder, 'objects.json'), 'utf8'))
+    change(index.objects)
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, 'objects.json'), JSON.stringify(index))
+    copyFileSync(join(objectFolder, 'objects.bin'), join(folder, 'objects.bin'))
+  }
+  const run = (out: string, ...more: string[]) =>
+    train({ recipe: 'grasp', overrides: [...overrides, ...more], out: join(root, out), mode: 'new' })
+
+  it('that cannot be used stop a run, or are left out and counted', async () => {
+    write(entries => {
+      entries[3].text = ''
+    })
+    await expect(run('strict')).rejects.toThrow(/object .*: text: is empty.*data\.skip_broken=true/)
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
+    expect(await run('lenient', 'data.skip_broken=true')).toBe(true)
+    expect(warn).toHaveBeenCalledOnce()
+    warn.mockRestore()
+    const summary = JSON.parse(readFileSync(join(root, 'lenient', 'output', 'dit_metrics', 'summary.json'), 'utf8'))
+    expect(summary.skipped_objects).toBe(1)
+    expect(summary.training_objects + summary.held_out_objects).toBe(104)
+  }, 60_000)
+
+  it('with a text that the model cannot read whole, or none to hold out, are named', async () => {
+    write(entries => {
+      entries[5].text = 'mug '.repeat(200)
+    })
+    await expect(run('long')).rejects.toThrow(/object \S+: text \("mug.*400 word pieces/)
+    write(entries => {
+      for (const entry of entries) entry.split = 'train'
+    })
+    await expect(run('whole')).rejects.toThrow("no object of the split 'held-out' has a grasp")
+  }, 60_000)
 })
 
 describe('sample --scene', () => {

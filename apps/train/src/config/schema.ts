@@ -67,6 +67,8 @@ const objects = z.strictObject({
   stretch: z.number().min(1).max(2).default(1.3),
   /** Standard deviation of the noise on every point of a training scene, metres. */
   jitter: z.number().min(0).default(0.001),
+  /** Name objects that cannot be used and go on without them, instead of stopping at the first. */
+  skip_broken: z.boolean().default(false),
 })
 
 const tabletop = z.strictObject({
@@ -90,6 +92,8 @@ const tabletop = z.strictObject({
   cameras: count().default(2),
   /** Standard deviation of the noise on every point of a training scene, metres. */
   jitter: z.number().min(0).default(0.002),
+  /** As of objects. */
+  skip_broken: z.boolean().default(false),
 })
 
 /** How a detector looks for boxes. Other models have no use for it. */

@@ -47,9 +47,9 @@ interface ObjectResult {
 export async function evaluateGrasps(trained: TrainedGrasps, out: string): Promise<void> {
   const { config, path } = trained
   if (config.data.kind !== 'objects') throw new UserError(`${path} was trained on ${config.data.kind}, not on objects`)
-  const unseen = loadObjects(config.data.folder).filter(({ entry }) => entry.split === 'held-out')
+  const unseen = loadObjects(config.data).filter(({ entry }) => entry.split === 'held-out')
   const judged = unseen.filter(({ entry }) => entry.grasps > 0)
-  const table = await TextTable.of(unseen.map(({ text }) => text))
+  const table = await TextTable.of(unseen)
   const options = { ...config.data, mostObjects: config.data.most_objects, stretch: 1 }
   const alone = new GraspScenes(judged, { ...options, several: 0 }, KEY)
   const scenes = judged.map((_, i) => alone.scene(i, KEY.foldIn(i)))

@@ -25,7 +25,10 @@ export async function standInFor(config: DataConfig): Promise<StandIn> {
   switch (config.kind) {
     case 'objects':
       // Small enough to be loaded: a scene is made when it is read.
-      return { task: await GraspTask.open(config), bytes: (config.scenes + config.validation) * SCENE_BYTES }
+      return {
+        task: await GraspTask.open(config, line => console.warn(line)),
+        bytes: (config.scenes + config.validation) * SCENE_BYTES,
+      }
     case 'tabletop':
       throw new UserError(
         'plan does not know set prediction (data.kind=tabletop): its loss depends on what the model says, which a dry run does not compute',

@@ -27,14 +27,20 @@ export class DetectTask implements Task<CrossModalDecoder> {
   readonly charts: readonly FigureChart[]
   private readonly objects: readonly HouseholdObject[]
   private readonly heldOut: DetectScenes
+  /** Objects that were left out. */
+  private skipped = 0
 
   constructor(
     private readonly data: TabletopConfig,
     private readonly settings: Config['detect'],
+    warn: (line: string) => void,
   ) {
-    this.objects = loadObjects(data.folder)
+    this.objects = loadObjects(data, line => {
+      this.skipped++
+      warn(line)
+    })
     const known = this.objects.filter(({ entry }) => entry.split === 'train')
-    this.heldOut = heldOutScenes(data, HELD_OUT_KEY)
+    this.heldOut = heldOutScenes(data, HELD_OUT_KEY, this.objects)
     const seen = new DetectScenes(known, optionsOf(data), HELD_OUT_KEY.foldIn(1))
     this.train = this.split(seen, data.scenes)
     this.validation = this.split(this.heldOut, data.validation)
@@ -72,6 +78,7 @@ export class DetectTask implements Task<CrossModalDecoder> {
     return {
       training_objects: count('train'),
       held_out_objects: count('held-out'),
+      skipped_objects: this.skipped,
       categories: CATEGORIES,
       samples: sample.count,
     }
@@ -95,8 +102,12 @@ export class DetectTask implements Task<CrossModalDecoder> {
 }
 
 /** Scenes of the objects that training never sees; other keys make others. */
-export function heldOutScenes(data: TabletopConfig, key: RngKey): DetectScenes {
-  const unseen = loadObjects(data.folder).filter(({ entry }) => entry.split === 'held-out')
+export function heldOutScenes(
+  data: TabletopConfig,
+  key: RngKey,
+  objects: readonly HouseholdObject[] = loadObjects(data),
+): DetectScenes {
+  const unseen = objects.filter(({ entry }) => entry.split === 'held-out')
   return new DetectScenes(unseen, optionsOf(data), key)
 }
 

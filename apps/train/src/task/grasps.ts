@@ -6,6 +6,7 @@ import type { SceneDiT } from '@ditkit/dit-model'
 import { collateScenes, type PaddedBatch, type Scene } from '@ditkit/scene-collate'
 import type { Config, ObjectsConfig } from '../config/schema'
 import { type HouseholdObject, loadObjects } from '../data/objects/objects'
+import { UserError } from '../errors'
 import { drawGrasps } from '../grasp/draw'
 import { conditionOf, toModelScene } from '../grasp/model-scene'
 import { GraspScenes } from '../grasp/scenes'
@@ -14,8 +15,9 @@ import { writeGrasps } from '../report/grasps'
 import { TextTable } from '../text/table'
 import type { Batch, DrawWatch, GraspFormat, Learner, Samples, Split, Task } from './task'
 
-/** Which held-out scenes there are is the same for every seed, so that runs compare. */
-const HELD_OUT_KEY = rngKey(20_261)
+/** Which scenes there are is the same for every seed, so that runs compare. */
+const HELD_OUT_SCENES = rngKey(20_261)
+const TRAINING_SCENES = HELD_OUT_SCENES.foldIn(1)
 
 export class GraspTask implements Task<SceneDiT> {
   readonly description: string
@@ -29,20 +31,30 @@ export class GraspTask implements Task<SceneDiT> {
     private readonly settings: ObjectsConfig,
     private readonly objects: readonly HouseholdObject[],
     private readonly texts: TextTable,
+    /** Objects that were left out. */
+    private readonly skipped: number,
   ) {
     const known = objects.filter(({ entry }) => entry.split === 'train')
     const unseen = objects.filter(({ entry }) => entry.split === 'held-out')
+    for (const [split, some] of Object.entries({ train: known, 'held-out': unseen }))
+      if (some.every(({ entry }) => entry.grasps === 0))
+        throw new UserError(`data.folder: no object of the split '${split}' has a grasp`)
     const options = { ...settings, mostObjects: settings.most_objects }
-    this.heldOut = new GraspScenes(unseen, { ...options, stretch: 1 }, HELD_OUT_KEY)
-    this.train = this.split(new GraspScenes(known, options, HELD_OUT_KEY.foldIn(1)), settings.scenes, settings.jitter)
+    this.heldOut = new GraspScenes(unseen, { ...options, stretch: 1 }, HELD_OUT_SCENES)
+    this.train = this.split(new GraspScenes(known, options, TRAINING_SCENES), settings.scenes, settings.jitter)
     this.validation = this.split(this.heldOut, settings.validation, 0)
     const graspable = known.filter(({ entry }) => entry.grasps > 0).length
     this.description = `scenes of ${known.length} objects (${graspable} with grasps), ${settings.validation} validation scenes of ${unseen.length} others`
   }
 
-  static async open(settings: ObjectsConfig): Promise<GraspTask> {
-    const objects = loadObjects(settings.folder)
-    return new GraspTask(settings, objects, await TextTable.of(objects.map(({ text }) => text)))
+  /** `warn` is told about every object that `skip_broken` leaves out. */
+  static async open(settings: ObjectsConfig, warn: (line: string) => void): Promise<GraspTask> {
+    let skipped = 0
+    const objects = loadObjects(settings, line => {
+      skipped++
+      warn(line)
+    })
+    return new GraspTask(settings, objects, await TextTable.of(objects), skipped)
   }
 
   fingerprint(): string {
@@ -74,6 +86,7 @@ export class GraspTask implements Task<SceneDiT> {
     return {
       training_objects: this.objects.filter(({ entry }) => entry.split === 'train').length,
       held_out_objects: this.objects.filter(({ entry }) => entry.split === 'held-out').length,
+      skipped_objects: this.skipped,
       samples: sample.count,
       guidance: sample.guidance,
     }
@@ -89,7 +102,7 @@ export class GraspTask implements Task<SceneDiT> {
       count,
       read: (indices, augment) => {
         const read = Array.from(indices, (index, i) => {
-          if (!augment) return toModelScene(scenes.scene(index, HELD_OUT_KEY.foldIn(index)))
+          if (!augment) return toModelScene(scenes.scene(index, HELD_OUT_SCENES.foldIn(index)))
           const [sceneKey, yawKey, jitterKey] = augment.foldIn(i).split(3)
           const scene = shaken(scenes.scene(index, sceneKey), jitter, jitterKey)
           return toModelScene(scene, 2 * Math.PI * hostUniform(yawKey, 1)[0])

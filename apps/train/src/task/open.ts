@@ -10,7 +10,7 @@ import type { Task } from './task'
 /** `warn` receives what was left out of the data. */
 export async function openTask(config: Config, warn: (line: string) => void): Promise<Task> {
   const { data } = config
-  if (data.kind === 'objects') return GraspTask.open(data)
-  if (data.kind === 'tabletop') return new DetectTask(data, config.detect)
+  if (data.kind === 'objects') return GraspTask.open(data, warn)
+  if (data.kind === 'tabletop') return new DetectTask(data, config.detect, warn)
   return new ImageTask(await loadDataset(data, warn))
 }

@@ -5,11 +5,15 @@ import { embedTexts, TEXT_WIDTH } from './embed'
 export class TextTable {
   private constructor(private readonly known: ReadonlyMap<string, Float32Array>) {}
 
-  static async of(texts: readonly string[]): Promise<TextTable> {
-    const distinct = [...new Set(texts)]
-    const values = await embedTexts(distinct)
+  /** Throws a UserError that names the object whose text cannot be embedded. */
+  static async of(objects: readonly { readonly id: string; readonly text: string }[]): Promise<TextTable> {
+    const distinct = [...new Map(objects.map(object => [object.text, object])).values()]
+    const values = await embedTexts(
+      distinct.map(({ text }) => text),
+      distinct.map(({ id }) => `object ${id}: text`),
+    )
     return new TextTable(
-      new Map(distinct.map((text, i) => [text, values.subarray(i * TEXT_WIDTH, (i + 1) * TEXT_WIDTH)])),
+      new Map(distinct.map(({ text }, i) => [text, values.subarray(i * TEXT_WIDTH, (i + 1) * TEXT_WIDTH)])),
     )
   }
 

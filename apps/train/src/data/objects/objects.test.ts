@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -102,26 +103,70 @@ describe('a folder that is not as it was made', () => {
   const copy = (file: string) => copyFileSync(join(objectFolder, file), join(folder, file))
 
   test('without an index, or without the data', () => {
-    expect(() => loadObjects(folder)).toThrow(
+    expect(() => loadObjects({ folder })).toThrow(
       /cannot read the index of objects .*objects\.json.*; install ditkit again/s,
     )
     copy('objects.json')
-    expect(() => loadObjects(folder)).toThrow(/cannot read the objects' data .*objects\.bin/)
+    expect(() => loadObjects({ folder })).toThrow(/cannot read the objects' data .*objects\.bin/)
   })
 
   test('with data cut short, or with one bit turned over', () => {
     copy('objects.json')
     const bytes = readFileSync(join(objectFolder, 'objects.bin'))
     writeFileSync(join(folder, 'objects.bin'), bytes.subarray(0, 1000))
-    expect(() => loadObjects(folder)).toThrow(/has 1000 bytes, its index says/)
+    expect(() => loadObjects({ folder })).toThrow(/has 1000 bytes, its index says/)
     bytes[5000] ^= 1
     writeFileSync(join(folder, 'objects.bin'), bytes)
-    expect(() => loadObjects(folder)).toThrow(/is damaged: its SHA-256 is/)
+    expect(() => loadObjects({ folder })).toThrow(/is damaged: its SHA-256 is/)
+  })
+
+  test('with objects that cannot be used: each is named, and left out only when that is allowed', () => {
+    const box = boxMesh(0.05, 0.1, 0.06)
+    const flat = { ...box, vertices: box.vertices.map((value, i) => (i % 3 === 0 ? value : 0)) }
+    const torn = { ...box, faces: Int32Array.from(box.faces, (corner, i) => (i === 4 ? 9 : corner)) }
+    const blocks = [box, flat, torn, box, box, box].map(mesh => {
+      const geometry = { mesh, grasps: [] }
+      const header = headerOf(geometry)
+      return { header, block: packObject(geometry, header) }
+    })
+    blocks[3].block.fill(0)
+    const shared = { category: 'box', split: 'train', group: 'boxes', licence: 'CC0-1.0', author: 'A', catalogue: 'C' }
+    let offset = 0
+    const entries = blocks.map(({ header, block }, i) => {
+      const entry = { id: `box-${i}`, text: i === 4 ? ' ' : 'a box', ...shared, ...header, offset, bytes: block.length }
+      offset += block.length
+      return entry
+    })
+    const write = (kept: typeof entries) => {
+      const bytes = Buffer.concat(blocks.map(({ block }) => block))
+      const sha256 = createHash('sha256').update(bytes).digest('hex')
+      const data = { file: 'objects.bin', bytes: bytes.length, sha256 }
+      writeFileSync(join(folder, 'objects.bin'), bytes)
+      writeFileSync(join(folder, 'objects.json'), JSON.stringify({ format: 1, data, objects: kept }))
+    }
+    write(entries)
+    expect(() => loadObjects({ folder })).toThrow(
+      /object box-1 of .*: mesh: none of its 12 triangles has an area; repair it, or say data\.skip_broken=true/,
+    )
+    const warned: string[] = []
+    const left = loadObjects({ folder, skip_broken: true }, line => warned.push(line))
+    expect(left.map(({ id }) => id)).toEqual(['box-0', 'box-5'])
+    const reasons = [
+      /box-1.*mesh: none/,
+      /box-2.*mesh: faces: face 1 names vertex 9/,
+      /box-3.*data: /,
+      /box-4.*text: is empty/,
+    ]
+    expect(warned).toHaveLength(reasons.length)
+    for (const [i, reason] of reasons.entries()) expect(warned[i]).toMatch(reason)
+    write([{ ...entries[0], offset: offset - 5 }])
+    expect(() => loadObjects({ folder })).toThrow(/object box-0 of .*: data: ends at byte/)
+    expect(() => loadObjects({ folder, skip_broken: true }, () => {})).toThrow('none of its 1 objects can be used')
   })
 
   test('with an index of another format', () => {
     writeFileSync(join(folder, 'objects.json'), '{"format": 2, "objects": []}')
-    expect(() => loadObjects(folder)).toThrow(/is not an index of this version of ditkit/)
+    expect(() => loadObjects({ folder })).toThrow(/is not an index of this version of ditkit/)
   })
 })
 

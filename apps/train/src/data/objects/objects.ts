@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RngKey } from '@ditkit/core'
-import { type Mesh, sampleSurface } from '@ditkit/scene-collate'
+import { type Mesh, SceneError, sampleSurface, surfaceArea } from '@ditkit/scene-collate'
 import { z } from 'zod'
 import { messageOf, UserError } from '../../errors'
 import { Bvh } from '../../grasp/bvh'
@@ -92,22 +92,53 @@ export class HouseholdObject {
   }
 }
 
-/** Reads the index and checks the data file against it. Throws a UserError for a file that is missing, damaged or of another version. */
-export function loadObjects(folder = objectFolder): HouseholdObject[] {
+export interface ObjectsSource {
+  /** The objects that ship with ditkit when left out. */
+  readonly folder?: string | undefined
+  /** Leave out objects that cannot be used, instead of stopping at the first. */
+  readonly skip_broken?: boolean
+}
+
+/**
+ * Reads the index, checks the data file against it, and every object. `warn` is told about each that `skip_broken` leaves out. Throws a UserError
+ * for a file that is missing, damaged or of another version, for an object that cannot be used, and when none can.
+ */
+export function loadObjects(
+  { folder = objectFolder, skip_broken: skip = false }: ObjectsSource = {},
+  warn: (line: string) => void = line => console.warn(line),
+): HouseholdObject[] {
   const indexFile = join(folder, 'objects.json')
   const index = objectIndex.safeParse(readIndex(indexFile))
   if (!index.success)
     throw new UserError(`${indexFile} is not an index of this version of ditkit: ${z.prettifyError(index.error)}`)
   const { data, objects } = index.data
   const bytes = readData(join(folder, data.file), data)
-  return objects.map(entry => {
-    if (entry.offset + entry.bytes > bytes.length) {
-      throw new UserError(`${indexFile}: ${entry.id} ends at byte ${entry.offset + entry.bytes} of ${bytes.length}`)
-    }
-    return new HouseholdObject(entry, () =>
-      unpackObject(bytes.subarray(entry.offset, entry.offset + entry.bytes), entry),
-    )
+  const sound = objects.map(entry => {
+    const { offset, bytes: length } = entry
+    const object = new HouseholdObject(entry, () => unpackObject(bytes.subarray(offset, offset + length), entry))
+    const broken = whatIsBroken(object, bytes.length)
+    if (broken === undefined) return object
+    const what = `object ${entry.id} of ${folder}: ${broken}`
+    if (!skip) throw new UserError(`${what}; repair it, or say data.skip_broken=true`)
+    warn(`skipped ${what}`)
+    return undefined
   })
+  const left = sound.filter(object => object !== undefined)
+  if (left.length === 0) throw new UserError(`data.folder ${folder}: none of its ${objects.length} objects can be used`)
+  return left
+}
+
+/** The field and what is wrong with it; undefined for an object that can be used. */
+function whatIsBroken(object: HouseholdObject, bytes: number): string | undefined {
+  const { text, offset, bytes: length, triangles } = object.entry
+  if (text.trim() === '') return 'text: is empty'
+  if (offset + length > bytes) return `data: ends at byte ${offset + length} of ${bytes}`
+  try {
+    if (!(surfaceArea(object.mesh) > 0)) return `mesh: none of its ${triangles} triangles has an area`
+  } catch (error) {
+    return error instanceof SceneError ? error.message : `data: ${messageOf(error)}`
+  }
+  return undefined
 }
 
 const AGAIN = 'install ditkit again, or in its repository restore apps/train/objects'
