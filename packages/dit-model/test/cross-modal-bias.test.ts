@@ -6,6 +6,7 @@ import { AdamW } from '@ditkit/nn'
 import { hashNormal, hashUniform, largestError } from '@ditkit/oracle'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type CrossModalConfig, CrossModalDecoder, type CrossModalInputs, denoisingMask } from '../src'
+import { gridGaussian } from '../src/decoder/grid-gaussian'
 import { BATCH, CONFIG, hashedDecoder, makeInputs, outputs } from './cross-modal-models'
 
 let device: Device
@@ -199,6 +200,25 @@ describe('the bias', () => {
     for (const owner of [...Object.values(result), model]) owner.dispose()
   })
 
+  it('has a sigma for each modality, and a rank that adds up over the cameras', () => {
+    const rank = (config: Partial<CrossModalConfig>) => {
+      const grids = {
+        lidar: { grid: [24, 24], channels: 6 },
+        cameras: { count: 3, grid: [20, 50], channels: 5 },
+      } as const
+      const model = new CrossModalDecoder(device, rngKey(1), { ...CONFIG, ...grids, bias: 'factored', ...config })
+      const { rank } = model.bias_generator!
+      model.dispose()
+      return rank
+    }
+    const of = (grid: [number, number], sigma: number) => gridGaussian(grid, sigma, 0.05).rank
+    const [lidar, wide, narrow] = [of([24, 24], 0.25), of([20, 50], 0.5), of([20, 50], 0.25)]
+    expect(rank({})).toBe(lidar + 3 * wide)
+    expect(rank({ biasShape: { type: 'gaussian', sigma: 0.25 } })).toBe(lidar + 3 * narrow)
+    expect(rank({ cameras: undefined })).toBe(lidar)
+    expect(narrow).toBeGreaterThan(wide)
+  })
+
   it('changes what the decoder sees, and is not there with bias none', async () => {
     const all = []
     for (const config of [CONFIG, WINDOW, DENSE]) {
@@ -234,6 +254,10 @@ describe('the bias', () => {
     [{ bias: 'factored', biasShape: { type: 'window' } }, 'a window has no low rank'],
     [{ bias: 'dense', biasShape: { type: 'window', cells: 4 } }, 'biasShape.cells is 4, expected an odd whole number'],
     [{ bias: 'dense', biasShape: { type: 'gaussian', sigma: 0 } }, 'biasShape.sigma is 0'],
+    [
+      { bias: 'dense', biasShape: { type: 'gaussian', sigma: { lidar: 1, cameras: -1 } } },
+      'biasShape.sigma is -1 for cameras',
+    ],
     [{ bias: 'factored', biasShape: { type: 'gaussian', tolerance: 1 } }, 'biasShape.tolerance is 1'],
     [{ bias: 'low-rank' }, "bias is 'low-rank', expected none, dense or factored"],
   ])('refuses %j', (change, message) => {

@@ -28,7 +28,7 @@ import {
   where,
 } from '@ditkit/core'
 import { buffer, constant, Linear, Module, parameter, Sequential } from '@ditkit/nn'
-import { type CompleteCrossModalConfig, SCALE_RANGE } from './cross-modal-config'
+import { type CompleteBiasShape, type CompleteCrossModalConfig, SCALE_RANGE } from './cross-modal-config'
 import { type GridGaussian, gridGaussian } from './grid-gaussian'
 
 /** Modality weights before training are about this: weights and scale then have gradients from the first step on. */
@@ -51,6 +51,9 @@ export interface GeneratedBias {
   readonly weights: Tensor
 }
 
+/** A shape as one modality has it. */
+type GridShape = Exclude<CompleteBiasShape, { type: 'gaussian' }> | { type: 'gaussian'; sigma: number }
+
 /** The grids of one modality, and their factors where there are any. */
 class GridBias extends Module {
   /** [width] and [height]: the centres of columns and rows, in cells. */
@@ -61,7 +64,7 @@ class GridBias extends Module {
   constructor(
     device: Device,
     private readonly grid: readonly [height: number, width: number],
-    private readonly shape: CompleteCrossModalConfig['biasShape'],
+    private readonly shape: GridShape,
     readonly gaussian: GridGaussian | undefined,
   ) {
     super()
@@ -126,10 +129,15 @@ export class AttentionBiasGenerator extends Module {
     super()
     const { hiddenSize: hidden, lidar, cameras, bias, biasShape: shape, biasScale } = config
     const [first, second] = key.split(2)
-    const modalities = [lidar && { count: 1, ...lidar }, cameras].filter(modality => modality !== undefined)
-    this.grids = modalities.map(({ grid }) => {
-      const factored = bias === 'factored' && shape.type === 'gaussian'
-      return new GridBias(device, grid, shape, factored ? gridGaussian(grid, shape.sigma, shape.tolerance) : undefined)
+    const modalities = [
+      lidar && { name: 'lidar' as const, count: 1, grid: lidar.grid },
+      cameras && { name: 'cameras' as const, count: cameras.count, grid: cameras.grid },
+    ].filter(modality => modality !== undefined)
+    this.grids = modalities.map(({ name, grid }) => {
+      if (shape.type === 'window') return new GridBias(device, grid, shape, undefined)
+      const sigma = shape.sigma[name]
+      const gaussian = bias === 'factored' ? gridGaussian(grid, sigma, shape.tolerance) : undefined
+      return new GridBias(device, grid, { type: 'gaussian', sigma }, gaussian)
     })
     const gaussians = this.grids.flatMap(({ gaussian }, i) =>
       gaussian ? Array.from({ length: modalities[i].count }, () => gaussian) : [],

@@ -3,7 +3,9 @@
 /** What attention adds to its scores for where a token is, as seen from a query: see `AttentionBiasGenerator`. */
 export type DecoderBias = 'none' | 'dense' | 'factored'
 
-export type BiasShape = { type: 'window'; cells?: number } | { type: 'gaussian'; sigma?: number; tolerance?: number }
+export type BiasShape =
+  | { type: 'window'; cells?: number }
+  | { type: 'gaussian'; sigma?: number | { lidar: number; cameras: number }; tolerance?: number }
 
 export interface CrossModalConfig {
   /** Width of queries and tokens inside the decoder. Default 256. */
@@ -39,12 +41,16 @@ export interface CrossModalConfig {
   /**
    * What lies around a query's position. 'window': the square of `cells` × `cells` cells about the one it is in, for bias 'dense' (it has no low rank).
    * 'gaussian': exp(−d²/2σ²), where σ is `sigma` of the grid's side, per axis; its factors are off by at most `tolerance`. Default: a window of 15 cells
-   * for 'dense', a Gaussian of sigma 0.25 and tolerance 0.05 for 'factored'.
+   * for 'dense', a Gaussian of tolerance 0.05 for 'factored', with sigma 0.25 for LiDAR and 0.5 for cameras, each of which adds a rank of its own.
    */
   biasShape?: BiasShape
   /** The bias's scale: a learned number in 0.5 … 5. Default { init: 2.5, learnable: true }. */
   biasScale?: { init?: number; learnable?: boolean }
 }
+
+export type CompleteBiasShape =
+  | { type: 'window'; cells: number }
+  | { type: 'gaussian'; sigma: { lidar: number; cameras: number }; tolerance: number }
 
 /** With every default filled in. */
 export interface CompleteCrossModalConfig {
@@ -59,7 +65,7 @@ export interface CompleteCrossModalConfig {
   lidar: CrossModalConfig['lidar']
   cameras: Required<NonNullable<CrossModalConfig['cameras']>> | undefined
   bias: DecoderBias
-  biasShape: { type: 'window'; cells: number } | { type: 'gaussian'; sigma: number; tolerance: number }
+  biasShape: CompleteBiasShape
   biasScale: { init: number; learnable: boolean }
 }
 
@@ -85,9 +91,10 @@ export function completeCrossModalConfig(config: CrossModalConfig): CompleteCros
   return complete
 }
 
-function completeShape(shape: BiasShape): CompleteCrossModalConfig['biasShape'] {
+function completeShape(shape: BiasShape): CompleteBiasShape {
   if (shape.type === 'window') return { type: 'window', cells: shape.cells ?? 15 }
-  return { type: 'gaussian', sigma: shape.sigma ?? 0.25, tolerance: shape.tolerance ?? 0.05 }
+  const { sigma = { lidar: 0.25, cameras: 0.5 }, tolerance = 0.05 } = shape
+  return { type: 'gaussian', sigma: typeof sigma === 'number' ? { lidar: sigma, cameras: sigma } : sigma, tolerance }
 }
 
 function must(holds: boolean, what: string): void {
@@ -129,7 +136,8 @@ function check(config: CompleteCrossModalConfig): void {
 
 function checkShape({ bias, biasShape: shape }: CompleteCrossModalConfig): void {
   if (shape.type === 'gaussian') {
-    must(shape.sigma > 0, `biasShape.sigma is ${shape.sigma}, expected above 0`)
+    for (const [name, sigma] of Object.entries(shape.sigma))
+      must(sigma > 0, `biasShape.sigma is ${sigma} for ${name}, expected above 0`)
     must(
       shape.tolerance > 0 && shape.tolerance < 1,
       `biasShape.tolerance is ${shape.tolerance}, expected between 0 and 1`,
