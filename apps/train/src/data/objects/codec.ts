@@ -134,9 +134,10 @@ function quaternionOf(r: ArrayLike<number>): number[] {
 function rotationOf(quaternion: readonly number[]): number[] {
   const length = Math.hypot(...quaternion)
   const [w, x, y, z] = quaternion.map(value => value / length)
+  // biome-ignore format: a matrix
   return [
     1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
     2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
     2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-  ] // biome-ignore format: a matrix
+  ]
 }
