@@ -249,6 +249,20 @@ describe('the queue', () => {
     ).rejects.toThrow(/embedding/)
   })
 
+  it('a value read for a report takes no fault from the next read', async () => {
+    const values: number[][] = []
+    scope(() => {
+      device.whenRead(device.tensor([1, 2], [2]), read => values.push([...read]))
+      void embedding(device.ones([3, 2]), device.tensor(Int32Array.of(-1), [1]))
+      device.whenRead(device.tensor([3], [1]), read => values.push([...read]))
+    })
+    const x = device.ones([1])
+    await expect(x.data()).rejects.toThrow(/embedding/)
+    expect([...(await x.data())]).toEqual([1])
+    expect(values[0]).toEqual([1, 2])
+    x.dispose()
+  })
+
   it('is bounded: ready() waits while more than two steps are in flight', async () => {
     const finish: (() => void)[] = []
     const backend = Object.assign(referenceBackend(), {

@@ -137,6 +137,13 @@ export class Device {
     if (fault) throw fault.error
   }
 
+  /** Passes the values on once they are there, for a report that nobody waits for; a fault met on the way is left to the next read, sync or ready. */
+  whenRead(tensor: Tensor, report: (values: HostArray) => void): void {
+    tensor.read().then(report, (error: unknown) => {
+      this.unreported ??= { error }
+    })
+  }
+
   memory(): DeviceMemory {
     const { liveBytes, peakBytes, cachedBytes, workspaceBytes = 0 } = this.backend.memory()
     return { liveTensors: this.liveTensors, liveBytes, peakBytes, cachedBytes, workspaceBytes }

@@ -121,6 +121,13 @@ export class Tensor implements Operand {
 
   /** A copy of the values, row-major, once all work enqueued before has run. */
   async data(): Promise<HostArray> {
+    const values = await this.read()
+    this.device.raise()
+    return values
+  }
+
+  /** The same without what the device has still to report: see `Device.whenRead`. */
+  async read(): Promise<HostArray> {
     const dense = this.contiguous ? this : this.device.copyOf(this)
     const bytes = this.size * bytesPerElement(this.dtype)
     // An empty slice may begin behind the end of its memory.
@@ -128,7 +135,6 @@ export class Tensor implements Operand {
     const pending = this.device.backend.read(dense.storage, offset, bytes)
     if (dense !== this) dense.free(FREED_AS_COPY)
     const read = await pending
-    this.device.raise()
     const buffer = read.byteLength === read.buffer.byteLength ? read.buffer : read.slice().buffer
     return hostArray(this.dtype, buffer as ArrayBuffer)
   }

@@ -19,6 +19,7 @@ import {
   type Tensor,
   toSequenceFirst,
 } from '@ditkit/core'
+import { reportBlockedRows } from './blocked-rows'
 import { Dropout } from './dropout'
 import { withExtraKeys, withExtraTokens } from './extra-keys'
 import { normalInit, xavierUniform, zeros } from './init'
@@ -71,6 +72,7 @@ export class MultiheadAttention extends Module {
   readonly addZeroAttention: boolean
   readonly computeDtype: ComputeDType
   private readonly outputDropout: Dropout
+  private seen = false
   private readonly widths: readonly [query: number, key: number, value: number]
 
   /** @throws RangeError unless `heads` divides `embedDim`. */
@@ -183,8 +185,16 @@ export class MultiheadAttention extends Module {
     const [batch, queries] = query.shape
     const keys = key.shape[1]
     const given = contractOptions(options, { batch, queries, keys, heads: this.heads })
+    this.reportMasks(options)
     const extra = (this.bias_k ? 1 : 0) + (this.addZeroAttention ? 1 : 0)
     return { dropout: this.training ? this.dropout : 0, ...withExtraKeys(given, keys, extra) }
+  }
+
+  private reportMasks({ keyPaddingMask, attnMask }: MultiheadAttentionInputs): void {
+    if (this.seen) return
+    this.seen = true
+    if (keyPaddingMask?.dtype === 'bool') reportBlockedRows('keyPaddingMask', 'sample', keyPaddingMask)
+    if (attnMask?.dtype === 'bool') reportBlockedRows('attnMask', 'query', attnMask)
   }
 
   private attend(call: AttentionCall): Tensor {

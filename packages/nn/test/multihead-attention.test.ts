@@ -4,7 +4,7 @@ import { cpu } from '@ditkit/backend-cpu'
 import { readSafetensors } from '@ditkit/checkpoint/node'
 import { backward, type Device, reference, rngKey, scope, slice, type Tensor } from '@ditkit/core'
 import { hashNormal, hashUniform, hashWeight, largestError } from '@ditkit/oracle'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { MultiheadAttention, type MultiheadAttentionOptions } from '../src'
 
 const [WIDTH, HEADS, BATCH, QUERIES, KEYS] = [12, 3, 2, 7, 13]
@@ -165,6 +165,7 @@ describe.each(devices)('MultiheadAttention on $name', ({ make, bound }) => {
   })
 
   it('gives what is left of the layer to a query that may attend to nothing, where PyTorch gives NaN', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
     const module = await load('plain', {})
     const { out, bias } = scope(() => {
       const x = device.tensor(hashNormal('x', [1, 3, WIDTH]), [1, 3, WIDTH])
@@ -173,6 +174,54 @@ describe.each(devices)('MultiheadAttention on $name', ({ make, bound }) => {
     })
     expect(largestError(await out.data(), await bias.data())).toBeLessThan(bound)
     for (const owner of [out, module]) owner.dispose()
+    warn.mockRestore()
+  })
+
+  it('says once that a mask blocks everything for a sample or a query, as one of the other polarity does', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
+    const fresh = await make()
+    const look = async (masks: Record<string, [number[], number[]]>) => {
+      const module = new MultiheadAttention(fresh, rngKey(0), WIDTH, HEADS)
+      scope(() => {
+        const x = fresh.tensor(hashNormal('x', [2, 3, WIDTH]), [2, 3, WIDTH])
+        const given = Object.entries(masks).map(([name, [values, shape]]) => {
+          return [name, fresh.tensor(Uint8Array.from(values), shape)] as const
+        })
+        for (let i = 0; i < 2; i++) module.forward({ q: x, ...Object.fromEntries(given) })
+      })
+      await fresh.sync()
+      module.dispose()
+    }
+    await look({
+      keyPaddingMask: [
+        [0, 0, 0, 0, 1, 1],
+        [2, 3],
+      ],
+      attnMask: [
+        [0, 1, 1, 0, 0, 1, 0, 0, 0],
+        [3, 3],
+      ],
+    })
+    expect(warn).not.toHaveBeenCalled()
+    for (let i = 0; i < 2; i++)
+      await look({
+        keyPaddingMask: [
+          [0, 0, 1, 1, 1, 1],
+          [2, 3],
+        ],
+      })
+    expect(warn).toHaveBeenCalledOnce()
+    expect(warn.mock.calls[0]![0]).toContain('keyPaddingMask blocks every key of sample 1')
+    await look({
+      attnMask: [
+        [0, 1, 1, 1, 1, 1, 0, 0, 0],
+        [3, 3],
+      ],
+    })
+    expect(warn.mock.calls[1]![0]).toContain('attnMask blocks every key of query 1')
+    expect(fresh.memory().liveTensors).toBe(0)
+    fresh.dispose()
+    warn.mockRestore()
   })
 
   it('drops from its output in training only, by key', async () => {
