@@ -190,6 +190,13 @@ describe('the bias', () => {
     for (const owner of [optimizer, model]) owner.dispose()
   })
 
+  it('begins with every modality weight at 0.5', async () => {
+    const model = new CrossModalDecoder(device, rngKey(1), WINDOW)
+    const result = scope(() => model.forward(makeInputs(device)))
+    for (const weight of await result.modalityWeights!.data()) expect(weight).toBeCloseTo(0.5, 7)
+    for (const owner of [...Object.values(result), model]) owner.dispose()
+  })
+
   it('can be frozen, and is saved all the same', async () => {
     const model = await hashedDecoder(device, { ...DENSE, biasScale: { init: 1.25, learnable: false } })
     expect([...model.namedParameters()].map(([name]) => name)).not.toContain('bias_generator.scale_logit')

@@ -27,11 +27,11 @@ import {
   unsqueeze,
   where,
 } from '@ditkit/core'
-import { buffer, constant, Linear, Module, parameter, Sequential } from '@ditkit/nn'
+import { buffer, constant, LayerNorm, Linear, Module, parameter, Sequential, zeros } from '@ditkit/nn'
 import { type CompleteBiasShape, type CompleteCrossModalConfig, SCALE_RANGE } from './cross-modal-config'
 import { type GridGaussian, gridGaussian } from './grid-gaussian'
 
-/** Modality weights before training are about this: weights and scale then have gradients from the first step on. */
+/** All modality weights before training: they and the scale then have gradients from the first step on. */
 const FIRST_WEIGHT = 0.5
 
 /** Where queries are in the grids of a modality: one grid of LiDAR, or one for each camera. */
@@ -145,10 +145,13 @@ export class AttentionBiasGenerator extends Module {
     this.rank = gaussians.reduce((total, { rank }) => total + rank, 0)
     this.error = gaussians.reduce((most, { error }) => Math.max(most, error), 0)
     this.cells = this.rank > 0 ? buffer(cellFactors(device, gaussians, this.rank), { persistent: false }) : undefined
+    const seen = (1 + modalities.length) * hidden
+    const last = { init: zeros, biasInit: constant(Math.atanh(FIRST_WEIGHT)) }
     this.router = new Sequential(
-      new Linear(device, first, (1 + modalities.length) * hidden, hidden),
+      new LayerNorm(device, seen),
+      new Linear(device, first, seen, hidden),
       relu,
-      new Linear(device, second, hidden, modalities.length, { biasInit: constant(Math.atanh(FIRST_WEIGHT)) }),
+      new Linear(device, second, hidden, modalities.length, last),
     )
     const { low, high } = SCALE_RANGE
     const logit = device.full([1], Math.log((biasScale.init - low) / (high - biasScale.init)))
