@@ -15,8 +15,12 @@ import {
   dropout,
   expand,
   explainAttention,
+  fromAdditiveMask,
+  fromBatchHeads,
   fromBlockedMask,
+  fromSequenceFirst,
   grad,
+  mergeHeads,
   mul,
   noGrad,
   normal,
@@ -26,7 +30,12 @@ import {
   recompute,
   rngKey,
   scope,
+  splitHeads,
   type Tensor,
+  toAdditiveMask,
+  toBatchHeads,
+  toBlockedMask,
+  toSequenceFirst,
   uniform,
 } from '@ditkit/core'
 import {
@@ -193,6 +202,17 @@ const CALLS: Record<string, Call> = {
     const tensors = [keyMask, queryMask, keyLengths, queryLengths, mask, bias, ...Object.values(factoredBias)]
     return [q, k, v, out, weights, ...tensors]
   },
+  'masks and layouts of other code': device => {
+    const additive = device.tensor([0, Number.NEGATIVE_INFINITY, 1, 2], [2, 2], { requiresGrad: true })
+    const { mask, bias } = fromAdditiveMask(additive)
+    const x = x3(device)
+    const first = fromSequenceFirst(x)
+    const heads = splitHeads(first, 2)
+    const pairs = normal(device, [4, 3, 3], key)
+    const split = fromBatchHeads(pairs, 2)
+    const others = [toBlockedMask(mask), toAdditiveMask(mask, bias), toSequenceFirst(first), mergeHeads(heads)]
+    return [additive, mask, bias, x, first, heads, pairs, split, toBatchHeads(split, 2, 2), ...others]
+  },
   'attention of a packed batch': device => {
     const q = normal(device, [1, 7, 2, 4], key, { requiresGrad: true })
     const offsets = device.tensor(Int32Array.of(0, 3, 7), [3])
@@ -225,6 +245,17 @@ const CALLS: Record<string, Call> = {
   MLP: device => train(new MLP(device, key, 8, 16), device),
   Sequential: device => train(new Sequential(new Linear(device, key, 8, 8), new MLP(device, key, 8, 4)), device),
   'MultiheadAttention on itself': device => train(new MultiheadAttention(device, key, 8, 2), device),
+  'MultiheadAttention with masks of PyTorch and its weights': device =>
+    withModule(new MultiheadAttention(device, key, 8, 2, { addBiasKV: true, outputDropout: 0.1 }), module => {
+      const [x, attnMask, keyPaddingMask] = [
+        x3(device),
+        device.zeros([4, 5, 5]),
+        device.zeros([2, 5], { dtype: 'bool' }),
+      ]
+      const { out, weights } = module.forwardWithWeights({ q: x, attnMask, keyPaddingMask, rng: key })
+      backward(out, out)
+      for (const t of [x, attnMask, keyPaddingMask, out, weights]) t.dispose()
+    }),
   'MultiheadAttention on a memory': device =>
     withModule(new MultiheadAttention(device, key, 8, 2), module => {
       const [x, memory, value] = [x3(device), x3(device), x3(device)]

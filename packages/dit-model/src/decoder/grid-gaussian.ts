@@ -30,7 +30,8 @@ export function gridGaussian(
   tolerance: number,
 ): GridGaussian {
   const [height, width] = grid
-  const [alongY, alongX] = grid.map(n => axisBasis(n, sigma * n))
+  const alongY = axisBasis(height, sigma * height)
+  const alongX = width === height ? alongY : axisBasis(width, sigma * width)
   const pairs = strongest(alongY, alongX)
   const residual = new Float64Array(alongY.samples.length * alongX.samples.length)
   addProduct(residual, 1, alongY.samples, alongX.samples)
