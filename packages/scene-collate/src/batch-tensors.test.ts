@@ -4,8 +4,8 @@ import { batchTensors, collateScenes, type Scene } from './index'
 
 const scenes: Scene[] = [1, 3].map(count => ({
   points: new Float32Array(3 * count).fill(count),
-  fields: { inside: { data: new Uint8Array(count).fill(1), width: 1 } },
-  sets: { grasps: { data: new Float32Array(2 * count), width: 2 } },
+  fields: { inside: { data: Uint8Array.from({ length: count }, (_, i) => i % 2), width: 1 } },
+  sets: { grasps: { data: Float32Array.from({ length: 2 * count }, (_, i) => count + i), width: 2 } },
   vectors: { size: { data: Float32Array.of(count), width: 1 } },
 }))
 
@@ -17,6 +17,9 @@ test('a padded batch becomes tensors, and all of them are freed', async () => {
   expect([...(await tensors.points.mask.data())]).toEqual([1, 0, 0, 1, 1, 1])
   expect([...(await tensors.points.lengths.data())]).toEqual([1, 3])
   expect(tensors.fields.inside.dtype).toBe('bool')
+  expect([...(await tensors.fields.inside.data())]).toEqual([0, 0, 0, 0, 1, 0])
+  expect([...(await tensors.sets.grasps.values.data())]).toEqual([1, 2, 0, 0, 0, 0, 3, 4, 5, 6, 7, 8])
+  expect([...(await tensors.vectors.size.data())]).toEqual([1, 3])
   expect(tensors.sets.grasps.values.shape).toEqual([2, 3, 2])
   expect(tensors.vectors.size.shape).toEqual([2, 1])
   tensors.dispose()

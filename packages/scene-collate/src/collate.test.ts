@@ -1,6 +1,15 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { collateScenes, dropInvalidPoints, paddingWaste, type Scene, SceneError } from './index'
+import {
+  type BatchArray,
+  collateScenes,
+  dropInvalidPoints,
+  type PackedRows,
+  type PaddedRows,
+  paddingWaste,
+  type Scene,
+  SceneError,
+} from './index'
 
 const ramp = (count: number, from = 0) => Float32Array.from({ length: count }, (_, i) => from + i)
 
@@ -101,6 +110,44 @@ test('padded and packed batches hold the same rows, and both those of the scenes
         expect(padding.every(Number.isNaN)).toBe(true)
       }
       expect(padded.points.mask.reduce((sum, m) => sum + m, 0)).toBe(packed.points.shape[1])
+    }),
+  )
+})
+
+test('everything of every scene is in the batch, under its name and in its place', () => {
+  let next = 0
+  const numbers = (count: number) => Float32Array.from({ length: count }, () => next++)
+  const sizes = fc.array(fc.tuple(fc.integer({ min: 1, max: 7 }), fc.nat(3)), { minLength: 1, maxLength: 5 })
+  fc.assert(
+    fc.property(sizes, fc.constantFrom('padded' as const, 'packed' as const), (all, layout) => {
+      const scenes = all.map(
+        ([points, grasps], b): Scene => ({
+          name: `s${b}`,
+          points: numbers(3 * points),
+          fields: { normals: { data: numbers(3 * points), width: 3 }, colors: { data: numbers(3 * points), width: 3 } },
+          sets: { grasps: { data: numbers(2 * grasps), width: 2 }, places: { data: numbers(2 * grasps), width: 2 } },
+          vectors: { low: { data: numbers(3), width: 3 }, high: { data: numbers(3), width: 3 } },
+          texts: { what: `w${b}`, which: `x${b}` },
+          transform: { rotation: [1, 0, 0, 0], scale: 1 + b, translation: [b, 0, 0] },
+        }),
+      )
+      const batch = collateScenes(scenes, { layout })
+      for (const [b, scene] of scenes.entries()) {
+        const rowsIn = ({ data, shape }: BatchArray, rows: PaddedRows | PackedRows) => {
+          const first = 'offsets' in rows ? rows.offsets[b] : b * rows.shape[1]
+          return data.subarray(first * shape[2], (first + rows.lengths[b]) * shape[2])
+        }
+        expect(rowsIn(batch.points, batch.points)).toEqual(scene.points)
+        for (const name of ['normals', 'colors'])
+          expect(rowsIn(batch.fields[name], batch.points)).toEqual(scene.fields![name].data)
+        for (const name of ['grasps', 'places'])
+          expect(rowsIn(batch.sets[name], batch.sets[name])).toEqual(scene.sets![name].data)
+        for (const name of ['low', 'high'])
+          expect(batch.vectors[name].data.subarray(3 * b, 3 * b + 3)).toEqual(scene.vectors![name].data)
+        for (const name of ['what', 'which']) expect(batch.texts[name][b]).toBe(scene.texts![name])
+        expect(batch.names[b]).toBe(scene.name)
+        expect(batch.transforms[b]).toEqual(scene.transform)
+      }
     }),
   )
 })

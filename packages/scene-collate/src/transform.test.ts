@@ -211,6 +211,19 @@ test('dropout leaves out its share, jitter has its size, and one point always st
   expect(augmentScene({ points: Float32Array.of(1, 2, 3) }, { dropout: 0.999 }, key).points).toHaveLength(3)
 })
 
+test('scales fall evenly between the two factors, by their logarithm', () => {
+  let [sum, squares] = [0, 0]
+  for (let i = 0; i < 400; i++) {
+    const { scale } = augmentScene(scene, { scale: [0.5, 8] }, key.foldIn(i)).transform!
+    const share = Math.log2(scale / 0.5) / 4
+    expect(share >= 0 && share <= 1).toBe(true)
+    sum += share / 400
+    squares += share ** 2 / 400
+  }
+  expect(Math.abs(sum - 1 / 2)).toBeLessThan(5 * Math.sqrt(1 / 12 / 400))
+  expect(Math.abs(squares - 1 / 3)).toBeLessThan(5 * Math.sqrt(4 / 45 / 400))
+})
+
 test.each([
   [{ scale: [0, 1] }, /scale is \[0,1\]/],
   [{ scale: [2, 1] }, /scale/],

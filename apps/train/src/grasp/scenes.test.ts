@@ -1,10 +1,10 @@
 import { rngKey } from '@ditkit/core'
 import { describe, expect, it } from 'vitest'
-import { loadObjects } from '../data/objects/objects'
-import { sceneOf } from '../data/objects/tabletop'
+import { HouseholdObject, loadObjects } from '../data/objects/objects'
+import { sampleTabletop, sceneOf } from '../data/objects/tabletop'
 import { gradeGrasp, onTable } from './grade'
 import { posesFromModel, toModelScene } from './model-scene'
-import { readPose } from './pose'
+import { type GraspPose, readPose } from './pose'
 import { GraspScenes } from './scenes'
 import { stretchObject } from './stretch'
 
@@ -37,6 +37,61 @@ describe('GraspScenes', () => {
     }
     expect(several).toBeGreaterThan(0)
     expect(several).toBeLessThan(8)
+  })
+
+  it('shows each grasp with either finger first', () => {
+    const scenes = scenesOf(5, { several: 0 })
+    const seen = new Set<boolean>()
+    for (let i = 0; i < 4; i++) {
+      const { grasps } = scenes.layout(i)
+      const { data, width } = scenes.scene(i, rngKey(i)).sets!.grasps
+      const closing = ({ rotation: r }: GraspPose) => [r[1], r[4], r[7]]
+      for (let g = 0; g < 6; g++) {
+        const drawn = readPose(data, g * width)
+        const near = (a: readonly number[], b: readonly number[], sign: number) =>
+          a.every((value, axis) => Math.abs(value - sign * b[axis]) < 1e-4)
+        const derived = grasps.filter(({ position }) => near(position, drawn.position, 1))
+        const sign = [1, -1].find(sign => derived.some(grasp => near(closing(grasp), closing(drawn), sign)))
+        expect(sign).toBeDefined()
+        seen.add(sign === 1)
+      }
+    }
+    expect(seen.size).toBe(2)
+  })
+
+  it('has unit normals that point out of the surface the points lie on', () => {
+    const scenes = scenesOf(6, { several: 0, stretch: 1 })
+    for (let i = 0; i < 4; i++) {
+      const { points, fields, texts } = scenes.scene(i, rngKey(i))
+      const object = objects.find(({ text }) => text === texts!.object)!
+      const surface = sampleTabletop([{ object, yaw: 0, position: [0, 0, 0] }], 4000, rngKey(9))
+      let agree = 0
+      for (let p = 0; p < points.length; p += 3) {
+        const normal = fields!.normals.data.subarray(p, p + 3)
+        expect(Math.hypot(...normal)).toBeCloseTo(1, 4)
+        let [best, cosine] = [Infinity, 0]
+        for (let s = 0; s < surface.points.length; s += 3) {
+          const apart = Math.hypot(...[0, 1, 2].map(axis => surface.points[s + axis] - points[p + axis]))
+          if (apart >= best) continue
+          best = apart
+          cosine = [0, 1, 2].reduce((sum, axis) => sum + surface.normals[s + axis] * normal[axis], 0)
+        }
+        if (cosine > 0.5) agree++
+      }
+      expect(agree / (points.length / 3)).toBeGreaterThan(0.7)
+    }
+  })
+
+  it('puts no two objects of one text on a table', () => {
+    const alike = objects.map(({ entry, mesh, grasps }, i) => {
+      const text = i < 9 ? 'a thing' : entry.text
+      return new HouseholdObject({ ...entry, text }, () => ({ mesh, grasps }))
+    })
+    const scenes = new GraspScenes(alike, { ...options, several: 1 }, rngKey(7))
+    for (let i = 0; i < 12; i++) {
+      const texts = scenes.layout(i).placed.map(({ object }) => object.text)
+      expect(new Set(texts).size).toBe(texts.length)
+    }
   })
 
   it('has as many points as asked for', () => {

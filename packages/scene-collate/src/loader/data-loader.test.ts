@@ -53,6 +53,21 @@ test('points at one place in the augmentation of a scene do not depend on its ba
   expect(await jitter(3)).toEqual(await jitter(1))
 })
 
+test('what is random in a scene is other in another epoch, and with another seed', async () => {
+  const steps = {
+    batchSize: 7,
+    shuffle: false,
+    maxPoints: { policy: 'random', count: 3 },
+    augment: { jitter: 1 },
+  } as const
+  const epochs: string[] = []
+  for (const seed of [0, 1]) {
+    const loader = new DataLoader(dataset, { ...steps, seed })
+    for (let epoch = 0; epoch < 2; epoch++) for await (const { points } of loader) epochs.push(points.data.join())
+  }
+  expect(new Set(epochs).size).toBe(4)
+})
+
 test('waste is reported for padded batches of known lengths', () => {
   const options = { batchSize: 2, shuffle: false }
   expect(new DataLoader(dataset, options).waste).toBeCloseTo(1 - 28 / 31)
