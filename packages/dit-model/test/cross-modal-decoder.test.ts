@@ -42,6 +42,20 @@ describe('CrossModalDecoder', () => {
     model.dispose()
   })
 
+  it('tells queries apart that see nothing only where they begin with their positions', async () => {
+    for (const firstContent of ['zeros', 'position'] as const) {
+      const model = await hashedDecoder(device, { ...CONFIG, cameras: undefined, layers: 1, firstContent })
+      const [logits] = await outputs(model, () => ({
+        lidar: makeInputs(device).lidar,
+        lidarMask: device.tensor(new Uint8Array(BATCH * 12), [BATCH, 12], { dtype: 'bool' }),
+      }))
+      const [first, second] = [logits.slice(0, 3), logits.slice(3, 6)]
+      if (firstContent === 'zeros') expect(second).toEqual(first)
+      else expect(largestError(second, first)).toBeGreaterThan(0.01)
+      model.dispose()
+    }
+  })
+
   it.each([
     ['lidar alone', { cameras: undefined }, ['lidar']],
     ['cameras alone', { lidar: undefined }, ['cameras', 'cameraProjection']],

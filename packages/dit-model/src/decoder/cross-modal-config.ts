@@ -36,6 +36,11 @@ export interface CrossModalConfig {
      */
     depths?: { count: number; from: number; to: number }
   }
+  /**
+   * What queries hold before the first layer. 'zeros', the default, as in PETR and CMT; 'position', their embedded positions, which their
+   * heads then know: learns sooner.
+   */
+  firstContent?: 'zeros' | 'position'
   /** Default 'none'. */
   bias?: DecoderBias
   /**
@@ -64,6 +69,7 @@ export interface CompleteCrossModalConfig {
   dropout: number
   lidar: CrossModalConfig['lidar']
   cameras: Required<NonNullable<CrossModalConfig['cameras']>> | undefined
+  firstContent: 'zeros' | 'position'
   bias: DecoderBias
   biasShape: CompleteBiasShape
   biasScale: { init: number; learnable: boolean }
@@ -83,6 +89,7 @@ export function completeCrossModalConfig(config: CrossModalConfig): CompleteCros
     dropout: config.dropout ?? 0,
     lidar: config.lidar,
     cameras: cameras && { ...cameras, depths: cameras.depths ?? { count: 64, from: 1, to: 61.2 } },
+    firstContent: config.firstContent ?? 'zeros',
     bias: config.bias ?? 'none',
     biasShape: completeShape(config.biasShape ?? { type: config.bias === 'factored' ? 'gaussian' : 'window' }),
     biasScale: { init: biasScale?.init ?? 2.5, learnable: biasScale?.learnable ?? true },

@@ -152,7 +152,8 @@ export class CrossModalDecoder extends Module {
       const points = this.references(inputs, batch)
       const { memory, bias } = this.memory(inputs, points)
       const start = sigmoidInverse(points)
-      let h = memory.position.device.zeros(memory.position.shape)
+      const { position } = memory
+      let h = this.config.firstContent === 'position' ? position : position.device.zeros(position.shape)
       const predictions = this.layers.map((layer, i) => {
         h = layer.forward(h, memory, this.training ? options.key?.foldIn(i) : undefined)
         const x = this.norm.forward(h)
