@@ -83,6 +83,22 @@ program
   })
 
 program
+  .command('ablate')
+  .description('train a recipe with and without its parts, several seeds each, and tabulate what each is worth')
+  .addArgument(new Argument('<recipe>', 'what is known to ablate').choices(['detect']))
+  .argument('[overrides...]', overrides)
+  .addOption(out())
+  .option('--steps <n>', 'training steps of each run', positive, 400)
+  .option('--seeds <n>', 'runs of each variant', positive, 3)
+  .option('--scenes <n>', 'scenes of held-out objects that the final weights are scored on', positive, 256)
+  .option('--overwrite', 'train again what is already there; otherwise finished runs are kept, and others go on')
+  .action(async (_recipe: string, settings: string[], options) => {
+    const { ablate } = await import('./ablate/ablate')
+    const finished = await ablate({ ...options, overrides: settings })
+    if (!finished) process.exitCode = 130
+  })
+
+program
   .command('doctor')
   .description('what this machine offers: devices, instruction sets, threads, kernels; and why the rest was not found')
   .action(async () => {
@@ -128,6 +144,12 @@ program.parseAsync().catch(error => {
 function wholeNumber(text: string): number {
   const value = Number(text)
   if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('expected a whole number, 0 or more')
+  return value
+}
+
+function positive(text: string): number {
+  const value = wholeNumber(text)
+  if (value === 0) throw new InvalidArgumentError('expected a whole number, 1 or more')
   return value
 }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { stateDict } from '@ditkit/checkpoint'
 import { openPt } from '@ditkit/checkpoint/node'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { ablate } from '../src/ablate/ablate'
 import { loadConfig } from '../src/config/load'
 import { openDevice } from '../src/device'
 import { evaluate } from '../src/evaluate/evaluate'
@@ -84,6 +85,77 @@ describe('a run', () => {
     for (const [i, bytes] of files(other).entries()) expect(bytes.equals(files(out)[i])).toBe(true)
   }, 60_000)
 })
+
+describe('the bias', () => {
+  const biased = (bias: string, ...more: string[]) => [
+    ...SMALL,
+    `detect.bias=${bias}`,
+    'detect.window=3',
+    'detect.sigma=[0.25,0.3]',
+    'train.validate_every=0',
+    'train.decay=constant',
+    ...more,
+  ]
+  const scaleOf = async (name: string, overrides: string[]) => {
+    const folder = join(root, name)
+    await train({ recipe: 'detect', overrides, out: folder, mode: 'new' })
+    const rows = readMetrics(join(metricsOf(folder), 'training_metrics.csv'))
+    const summary = JSON.parse(readFileSync(join(metricsOf(folder), 'summary.json'), 'utf8'))
+    expect(summary.bias_scale).toBe(rows[5].figures!.bias_scale)
+    return rows.map(row => row.figures!)
+  }
+
+  it.each(['dense', 'factored'])(
+    '%s has a scale and weights that move, and are in the metrics of every step',
+    async bias => {
+      const figures = await scaleOf(bias, biased(bias))
+      expect(figures.map(row => Object.keys(row).sort())).toEqual(
+        Array.from({ length: 6 }, () => ['bias_scale', 'camera_weight', 'lidar_weight']),
+      )
+      expect(figures[0].bias_scale).toBeCloseTo(2.5, 5)
+      expect(Math.abs(figures[5].bias_scale - figures[0].bias_scale)).toBeGreaterThan(1e-3)
+      for (const name of ['lidar_weight', 'camera_weight']) {
+        expect(Math.abs(figures[5][name] - figures[0][name])).toBeGreaterThan(1e-4)
+        expect(Math.abs(figures[5][name])).toBeLessThan(1)
+      }
+    },
+  )
+
+  it('keeps a scale that is not to be learned', async () => {
+    const figures = await scaleOf('frozen', biased('dense', 'detect.learn_bias_scale=false', 'detect.bias_scale=3'))
+    for (const { bias_scale } of figures) expect(bias_scale).toBeCloseTo(3, 5)
+    expect(new Set(figures.map(({ bias_scale }) => bias_scale)).size).toBe(1)
+  })
+})
+
+it('an ablation trains every variant, tabulates it, and does nothing twice', async () => {
+  const request = {
+    overrides: [...SMALL, 'detect.window=3', 'detect.sigma=[0.25,0.3]', 'sample.count=1'].filter(
+      setting => !/^train\.(steps|warmup|validate)|detect\.bias/.test(setting),
+    ),
+    out: join(root, 'ablation'),
+    steps: 2,
+    seeds: 1,
+    scenes: 4,
+  }
+  const variants = await ablate(request)
+  expect(variants!.map(({ name, runs }) => [name, runs.length])).toEqual([
+    ['no bias', 1],
+    ['dense bias, scale learned', 1],
+    ['dense bias, scale frozen', 1],
+    ['factored bias, scale learned', 1],
+    ['factored bias, scale frozen', 1],
+  ])
+  const [none, learned] = variants!
+  expect(none.mean.bias_scale).toBeUndefined()
+  expect(learned.mean.bias_scale).not.toBe(variants![2].mean.bias_scale)
+  const folder = join(request.out, 'output', 'ablation')
+  const table = readFileSync(join(folder, 'ablation.md'), 'utf8')
+  expect(table.match(/^\| .*\|$/gm)).toHaveLength(2 + 5)
+  expect(readdirSync(folder)).toContain('ablation.png')
+  expect(await ablate(request)).toEqual(variants)
+  expect(readFileSync(join(folder, 'ablation.md'), 'utf8')).toBe(table)
+}, 120_000)
 
 it('steps leave nothing behind', async () => {
   const { config } = loadConfig('detect', SMALL)

@@ -102,6 +102,11 @@ const detect = z.strictObject({
   queries: count().default(24),
   /** What attention to the tokens adds for where a query looks: nothing, a hard window, or its smooth form as factors. */
   bias: z.enum(['none', 'dense', 'factored']).default('factored'),
+  /** Of dense: the window's side in cells of a grid, odd. Of factored: the Gaussian's deviations as shares of the sides of grid and images. */
+  window: count()
+    .refine(cells => cells % 2 === 1, { error: 'is even, and then no cell is in the middle' })
+    .default(7),
+  sigma: z.tuple([z.number().positive(), z.number().positive()]).default([0.12, 0.25]),
   bias_scale: z.number().gt(0.5).lt(5).default(2.5),
   learn_bias_scale: z.boolean().default(true),
   /** Groups of denoising queries in training, and how far their centres are moved, in half lengths of the boxes. */

@@ -2,10 +2,10 @@
 
 import { FIELD } from './box'
 
-/** Numbers of a cell: whether it holds points, how many (log), lowest and highest, where in it their mean lies, and their mean normal. */
-export const CELL_CHANNELS = 9
-/** Heights are told in units of so many metres. */
-const HEIGHT_UNIT = 0.1
+/** Numbers of a cell: whether it holds points, how many (log), lowest and highest, where their mean lies in it and on the table, their mean normal. */
+export const CELL_CHANNELS = 11
+/** Places and heights are told in units of so many metres. */
+const UNIT = 0.25
 
 /**
  * The cells [side, side, CELL_CHANNELS] over the field, row by row with y, of points [P, 3] in metres and their normals. Points beyond
@@ -20,7 +20,7 @@ export function birdEyeGrid(points: Float32Array, normals: Float32Array, side: n
     const [column, row] = [Math.floor(u), Math.floor(v)]
     if (column < 0 || row < 0 || column >= side || row >= side) continue
     const at = (row * side + column) * CELL_CHANNELS
-    const height = points[i + 2] / HEIGHT_UNIT
+    const height = points[i + 2] / UNIT
     const count = cells[at + 1]
     cells[at] = 1
     cells[at + 1] = count + 1
@@ -29,7 +29,9 @@ export function birdEyeGrid(points: Float32Array, normals: Float32Array, side: n
     // Sums, until all points are in.
     cells[at + 4] += u - column - 0.5
     cells[at + 5] += v - row - 0.5
-    for (let axis = 0; axis < 3; axis++) cells[at + 6 + axis] += normals[i + axis]
+    cells[at + 6] += points[i] / UNIT
+    cells[at + 7] += points[i + 1] / UNIT
+    for (let axis = 0; axis < 3; axis++) cells[at + 8 + axis] += normals[i + axis]
   }
   for (let at = 0; at < cells.length; at += CELL_CHANNELS) {
     const count = cells[at + 1]

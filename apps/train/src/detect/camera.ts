@@ -6,9 +6,15 @@ import { FIELD, type Vector3 } from './box'
 export const IMAGE = { width: 80, height: 64, patch: 8 } as const
 export const PATCH_COLUMNS = IMAGE.width / IMAGE.patch
 export const PATCH_ROWS = IMAGE.height / IMAGE.patch
-/** Numbers of a pixel: whether a point was seen, its depth from the middle of the field in units of 10 cm, its normal as the camera sees it. */
+/** Places and depths are told in units of so many metres. */
+const UNIT = 0.25
+/** Numbers of a pixel: whether a point was seen, its depth from the middle of the field, its normal as the camera sees it. */
 const PIXEL_CHANNELS = 5
-export const PATCH_CHANNELS = PIXEL_CHANNELS * IMAGE.patch ** 2
+const PIXELS = PIXEL_CHANNELS * IMAGE.patch ** 2
+/** Numbers of a patch: its pixels, how many of them saw a point (a share), and the mean place of those points. */
+export const PATCH_CHANNELS = PIXELS + 4
+/** Of a patch, the share of pixels that saw a point. */
+export const PATCH_SHARE = PIXELS
 
 /** A pinhole camera; pixel = focal · (right, down) / forward + the image's middle. */
 export interface Camera {
@@ -88,12 +94,19 @@ export function renderPatches(camera: Camera, points: Float32Array, normals: Flo
       const i = seen[pixel]
       if (i < 0) continue
       const token = Math.floor(row / patch) * PATCH_COLUMNS + Math.floor(column / patch)
-      const at = token * PATCH_CHANNELS + ((row % patch) * patch + (column % patch)) * PIXEL_CHANNELS
+      const first = token * PATCH_CHANNELS
+      patches[first + PIXELS] += 1 / patch ** 2
+      for (let axis = 0; axis < 3; axis++) patches[first + PIXELS + 1 + axis] += points[i + axis] / UNIT
+      const at = first + ((row % patch) * patch + (column % patch)) * PIXEL_CHANNELS
       patches[at] = 1
-      patches[at + 1] = (nearest[pixel] - DISTANCE) / 0.1
+      patches[at + 1] = (nearest[pixel] - DISTANCE) / UNIT
       for (const [k, axis] of [camera.right, camera.down, camera.forward].entries())
         patches[at + 2 + k] = axis[0] * normals[i] + axis[1] * normals[i + 1] + axis[2] * normals[i + 2]
     }
+  }
+  for (let first = PIXELS; first < patches.length; first += PATCH_CHANNELS) {
+    const seen = patches[first] * patch ** 2
+    for (let axis = 1; seen > 0 && axis <= 3; axis++) patches[first + axis] /= seen
   }
   return patches
 }

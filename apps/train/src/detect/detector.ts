@@ -11,7 +11,7 @@ import type { Progress } from '../report/progress'
 import { type Interrupt, Interrupted } from '../run/interrupt'
 import { CELL_CHANNELS } from './bird-eye'
 import { FIELD } from './box'
-import { camerasAround, IMAGE, PATCH_CHANNELS, projectionOf } from './camera'
+import { camerasAround, IMAGE, PATCH_CHANNELS, PATCH_SHARE, projectionOf } from './camera'
 import { type HostPredictions, predictedBy } from './criterion'
 import { type DenoisingQueries, sceneMasks } from './denoising'
 import type { Predicted } from './match'
@@ -35,6 +35,15 @@ export function inputsOf(
     for (const [i, part] of parts.entries()) joined.set(part, i * length)
     return device.tensor(joined, [count, length / channels, channels])
   }
+  /** Cells and patches without a point take no part: those whose number `share` is 0. */
+  const seen = (of: (scene: DetectScene) => Float32Array, channels: number, share: number) => {
+    const each = scenes.map(of)
+    const length = each[0].length / channels
+    const mask = Uint8Array.from({ length: count * length }, (_, i) =>
+      each[Math.floor(i / length)][(i % length) * channels + share] > 0 ? 1 : 0,
+    )
+    return device.tensor(mask, [count, length], { dtype: 'bool' })
+  }
   const { queries, cameras } = model.config
   const views = cameras?.count ?? 0
   const projection = camerasAround(views).flatMap(camera => [
@@ -44,6 +53,8 @@ export function inputsOf(
   const inputs: CrossModalInputs = {
     lidar: tokens(scene => scene.cells, CELL_CHANNELS),
     cameras: tokens(scene => scene.patches, PATCH_CHANNELS),
+    lidarMask: seen(scene => scene.cells, CELL_CHANNELS, 0),
+    cameraMask: seen(scene => scene.patches, PATCH_CHANNELS, PATCH_SHARE),
     cameraProjection: device.tensor(Float32Array.from(projections), [count, views, 3, 4]),
   }
   if (!denoising) return inputs

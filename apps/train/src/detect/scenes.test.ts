@@ -3,7 +3,18 @@ import { describe, expect, it } from 'vitest'
 import { HouseholdObject, loadObjects } from '../data/objects/objects'
 import { birdEyeGrid, CELL_CHANNELS } from './bird-eye'
 import { BOX_SIZE, FIELD, footprint, readBox, toField, writeBox } from './box'
-import { camerasAround, DEPTHS, IMAGE, PATCH_CHANNELS, project, projectionOf, renderPatches } from './camera'
+import {
+  camerasAround,
+  DEPTHS,
+  IMAGE,
+  PATCH_CHANNELS,
+  PATCH_COLUMNS,
+  PATCH_ROWS,
+  PATCH_SHARE,
+  project,
+  projectionOf,
+  renderPatches,
+} from './camera'
 import { CATEGORIES, categoryOf } from './categories'
 import { DetectScenes } from './scenes'
 
@@ -91,11 +102,11 @@ describe('DetectScenes', () => {
     const { cells, patches } = scenesOf(4).scene(0)
     expect(cells.length).toBe(16 * 16 * CELL_CHANNELS)
     expect(patches.length).toBe(2 * 80 * PATCH_CHANNELS)
-    const occupied = (values: Float32Array, width: number) =>
-      values.filter((value, i) => i % width === 0 && value === 1).length
-    expect(occupied(cells, CELL_CHANNELS)).toBeGreaterThan(8)
+    const column = (values: Float32Array, width: number, at: number) =>
+      values.filter((_, i) => i % width === at).reduce((a, b) => a + b, 0)
+    expect(column(cells, CELL_CHANNELS, 0)).toBeGreaterThan(8)
     // More pixels than the grid has points: they cannot be its.
-    expect(occupied(patches, 5)).toBeGreaterThan(300)
+    expect(column(patches, PATCH_CHANNELS, PATCH_SHARE) * IMAGE.patch ** 2).toBeGreaterThan(300)
   })
 })
 
@@ -106,12 +117,12 @@ describe('birdEyeGrid', () => {
     const normals = Float32Array.of(0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1)
     const cells = birdEyeGrid(points, normals, 4)
     const cell = (row: number, column: number) => [
-      ...cells.subarray((row * 4 + column) * 9, (row * 4 + column + 1) * 9),
+      ...cells.subarray((row * 4 + column) * CELL_CHANNELS, (row * 4 + column + 1) * CELL_CHANNELS),
     ]
-    const expected = [1, Math.log2(3) / 4, 1, 3, 0.02 / size - 0.5, 0.03 / size - 0.5, 0.5, 0, 0.5]
+    const expected = [1, Math.log2(3) / 4, 1, 3, 0.02 / size - 0.5, 0.03 / size - 0.5, 0.2, 0.3, 0.5, 0, 0.5]
     for (const [i, value] of cell(2, 2).entries()) expect(value).toBeCloseTo(expected[i], 5)
     expect(cell(3, 0).slice(2, 4)).toEqual([2, 2])
-    expect(cells.filter(value => value !== 0).length).toBe(8 + 7)
+    expect(cells.filter(value => value !== 0).length).toBe(10 + 9)
   })
 })
 
@@ -128,10 +139,16 @@ describe('cameras', () => {
     const far = Float32Array.of(0, 0, 0.08)
     const near = far.map((value, axis) => value - 0.2 * camera.forward[axis])
     const patches = renderPatches(camera, Float32Array.of(...far, ...near), Float32Array.of(0, 0, 1, ...camera.right))
-    expect(patches.filter((value, i) => i % 5 === 0 && value === 1).length).toBe(1)
-    const pixel = patches.findIndex((value, i) => i % 5 === 0 && value === 1)
-    expect(patches[pixel + 1]).toBeCloseTo(-2, 4)
-    expect(patches[pixel + 2]).toBeCloseTo(1, 6)
+    const tokens = Array.from({ length: PATCH_COLUMNS * PATCH_ROWS }, (_, token) =>
+      patches.subarray(token * PATCH_CHANNELS, (token + 1) * PATCH_CHANNELS),
+    )
+    const [seen, ...others] = tokens.filter(token => token[PATCH_SHARE] > 0)
+    expect(others).toEqual([])
+    expect(seen[PATCH_SHARE]).toBeCloseTo(1 / 64, 9)
+    for (const axis of [0, 1, 2]) expect(seen[PATCH_SHARE + 1 + axis]).toBeCloseTo(10 * near[axis], 5)
+    const pixel = seen.indexOf(1)
+    expect(seen[pixel + 1]).toBeCloseTo(-2, 4)
+    expect(seen[pixel + 2]).toBeCloseTo(1, 6)
   })
 
   it('project as their matrix does, and see the field at the depths that are said', () => {

@@ -3,7 +3,9 @@
 import { mkdirSync } from 'node:fs'
 import { writeFileAtomic } from '@ditkit/checkpoint/node'
 import { rngKey } from '@ditkit/core'
+import type { TabletopConfig } from '../config/schema'
 import { detect } from '../detect/detector'
+import type { DetectScene } from '../detect/scenes'
 import { meanScores, SCORES, type Score, scoreScene } from '../detect/score'
 import type { TrainedDetector } from '../model/trained'
 import { startProgress } from '../report/progress'
@@ -11,27 +13,34 @@ import { diskError } from '../run/atomic-folder'
 import { RunFolder } from '../run/folder'
 import { heldOutScenes } from '../task/detect'
 
-const SCENES = 256
+export const SCENES = 256
 const KEY = rngKey(31_338)
 
-export async function evaluateBoxes(trained: TrainedDetector, out: string): Promise<void> {
-  const held = heldOutScenes(trained.data, KEY)
-  const scenes = Array.from({ length: SCENES }, (_, i) => held.scene(i))
-  const progress = startProgress('Finding held-out objects', SCENES, 'scenes')
+/** The first `count` of the scenes that detectors are scored on. */
+export function scoringScenes(data: TabletopConfig, count: number): DetectScene[] {
+  const held = heldOutScenes(data, KEY)
+  return Array.from({ length: count }, (_, i) => held.scene(i))
+}
+
+/** What a detector finds in each scene, and what it would have found in the next one. */
+export async function scoreDetector(
+  trained: TrainedDetector,
+  scenes: readonly DetectScene[],
+): Promise<{ right: Score; wrong: Score }> {
+  const progress = startProgress('Finding held-out objects', scenes.length, 'scenes')
   const found = await detect({ ...trained, scenes, batch: trained.config.train.batch, progress })
   progress.stop()
   const scored = (shift: number) =>
-    meanScores(scenes.map(({ boxes }, i) => scoreScene(found[(i + shift) % SCENES], boxes)))
+    meanScores(scenes.map(({ boxes }, i) => scoreScene(found[(i + shift) % scenes.length], boxes)))
+  return { right: scored(0), wrong: scored(1) }
+}
+
+export async function evaluateBoxes(trained: TrainedDetector, out: string): Promise<void> {
+  const scenes = scoringScenes(trained.data, SCENES)
+  const { right, wrong } = await scoreDetector(trained, scenes)
   const objects = scenes.reduce((sum, { boxes }) => sum + boxes.length, 0)
-  const result = {
-    run: trained.run,
-    model: trained.path,
-    scenes: SCENES,
-    objects,
-    ...scored(0),
-    wrong_scene: scored(1),
-  }
-  print(result, result.wrong_scene)
+  const result = { run: trained.run, model: trained.path, scenes: SCENES, objects, ...right, wrong_scene: wrong }
+  print(right, wrong)
   const run = new RunFolder(out, trained.run)
   const file = run.metrics('evaluation.json')
   try {

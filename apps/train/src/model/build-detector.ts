@@ -13,7 +13,15 @@ const RAY_POINTS = 8
 
 export function buildDetector(device: Device, key: RngKey, config: Config, data: TabletopConfig): CrossModalDecoder {
   const { hidden, layers, heads, mlp_ratio } = config.model
-  const { queries, bias, bias_scale, learn_bias_scale, dropout } = config.detect
+  const {
+    queries,
+    bias,
+    window: cells,
+    sigma: [lidar, cameras],
+    bias_scale,
+    learn_bias_scale,
+    dropout,
+  } = config.detect
   return new CrossModalDecoder(device, key, {
     hiddenSize: hidden,
     heads,
@@ -30,7 +38,11 @@ export function buildDetector(device: Device, key: RngKey, config: Config, data:
       channels: PATCH_CHANNELS,
       depths: { count: RAY_POINTS, ...DEPTHS },
     },
+    firstContent: 'position',
     bias,
+    ...(bias !== 'none' && {
+      biasShape: bias === 'dense' ? { type: 'window', cells } : { type: 'gaussian', sigma: { lidar, cameras } },
+    }),
     biasScale: { init: bias_scale, learnable: learn_bias_scale },
   })
 }

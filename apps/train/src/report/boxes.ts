@@ -1,14 +1,12 @@
 // Found or true boxes as files: a .pt for PyTorch, and a PNG that shows points and boxes from two views.
 
 import { writeFileAtomic, writePt } from '@ditkit/checkpoint/node'
-import { CATEGORIES } from '../detect/categories'
 import type { DetectScene } from '../detect/scenes'
 import type { Found } from '../detect/score'
 import { sceneViewsPng } from './scene-view'
 
-/** Scenes in a picture at most, and how confident a box in it is at least. */
+/** Scenes in a picture at most. */
 const SHOWN = 8
-const CONFIDENT = 0.3
 const COLUMNS = 2
 /** Of the categories, in their order; the objects that are there are grey. */
 const COLORS = [
@@ -29,13 +27,15 @@ const WIDTH = 9
 
 /**
  * Writes PATH.pt, a dict of `samples` f32 [N, K, 9] (centre x, y, z and lengths in metres, yaw in radians, index of the category, confidence;
- * rows of zeros with category −1 fill up); and PATH.png with the first scenes.
+ * rows of zeros with category −1 fill up); and PATH.png with the first scenes, of each as many boxes as there are objects.
  * @param found of each scene, most confident first
+ * @param titles of each scene, in the picture
  */
 export async function writeBoxes(
   path: string,
   scenes: readonly DetectScene[],
   found: readonly (readonly Found[])[],
+  titles: readonly string[],
 ): Promise<void> {
   const most = Math.max(0, ...found.map(boxes => boxes.length))
   const samples = new Float32Array(found.length * most * WIDTH)
@@ -47,17 +47,13 @@ export async function writeBoxes(
     } else samples[row * WIDTH + 7] = -1
   }
   await writePt(`${path}.pt`, { samples: { shape: [found.length, most, WIDTH], dtype: 'f32', data: samples } })
-  const views = scenes.slice(0, SHOWN).map((scene, i) => {
-    const confident = found[i].filter(({ confidence }) => confidence >= CONFIDENT)
-    const named = confident.map(({ box, confidence }) => `${CATEGORIES[box.category]} ${Math.round(100 * confidence)}`)
-    return {
-      title: confident.every(({ confidence }) => confidence === 1) ? scene.texts.join(', ') : named.join(', '),
-      points: scene.points,
-      boxes: [
-        ...scene.boxes.map(box => ({ box, color: TRUE_COLOR })),
-        ...confident.map(({ box }) => ({ box, color: COLORS[box.category % COLORS.length] })),
-      ],
-    }
-  })
+  const views = scenes.slice(0, SHOWN).map((scene, i) => ({
+    title: titles[i],
+    points: scene.points,
+    boxes: [
+      ...scene.boxes.map(box => ({ box, color: TRUE_COLOR })),
+      ...found[i].slice(0, scene.boxes.length).map(({ box }) => ({ box, color: COLORS[box.category % COLORS.length] })),
+    ],
+  }))
   await writeFileAtomic(`${path}.png`, await sceneViewsPng(views, COLUMNS))
 }

@@ -14,7 +14,7 @@ const WIDTH = 1600
 const LOSS_HEIGHT = 760
 const LOWER_HEIGHT = 420
 
-type Point = { x: number; y: number }
+export type Point = { x: number; y: number }
 
 /** A chart of columns that a task adds to the metrics. */
 export interface ExtraChart {
@@ -86,7 +86,7 @@ function extraChart(
   return drawChart(datasets, { title, ...size, legend: columns.length > 1 })
 }
 
-interface ChartStyle {
+export interface ChartStyle {
   title: string
   width: number
   height: number
@@ -100,7 +100,8 @@ function lineChart(rows: readonly MetricsRow[], value: (row: MetricsRow) => numb
   return drawChart([{ data, borderColor: style.color, borderWidth: 2, pointRadius: 0 }], style)
 }
 
-function drawChart(
+/** One chart of lines; those without a label are left out of the legend. */
+export function drawChart(
   datasets: ChartDataset<'line', Point[]>[],
   { title, width, height, logarithmic, legend }: ChartStyle,
 ) {
@@ -122,7 +123,7 @@ function drawChart(
       layout: { padding: 24 },
       plugins: {
         title: { display: true, text: title, font: { size: 28 } },
-        legend: { display: legend ?? false, labels: { boxHeight: 3 } },
+        legend: { display: legend ?? false, labels: { boxHeight: 3, filter: ({ text }) => Boolean(text) } },
       },
       scales: {
         x: {

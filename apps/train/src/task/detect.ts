@@ -1,7 +1,7 @@
 // Finding the boxes of household objects on a table, in a bird's-eye grid and camera images, with a CrossModalDecoder.
 
 import { createHash } from 'node:crypto'
-import { type Device, type RngKey, rngKey, type Tensor } from '@ditkit/core'
+import { type Device, type RngKey, rngKey } from '@ditkit/core'
 import type { CrossModalDecoder, CrossModalOutputs } from '@ditkit/dit-model'
 import type { Config, TabletopConfig } from '../config/schema'
 import { type HouseholdObject, loadObjects } from '../data/objects/objects'
@@ -63,14 +63,16 @@ export class DetectTask implements Task<CrossModalDecoder> {
     const scenes = this.shown(config)
     const found = await detect({ ...learner, ...watch, scenes, batch: config.sample.batch })
     const boxes = found.map(predicted => mostConfident(predicted, this.settings.queries))
-    return { write: path => writeBoxes(path, scenes, boxes) }
+    const titles = scenes.map((scene, i) => titleOf(boxes[i].slice(0, scene.boxes.length)))
+    return { write: path => writeBoxes(path, scenes, boxes, titles) }
   }
 
   /** The objects that are there. */
   async targets(config: Config): Promise<Samples> {
     const scenes = this.shown(config)
     const boxes = scenes.map(scene => scene.boxes.map((box): Found => ({ box, confidence: 1 })))
-    return { write: path => writeBoxes(path, scenes, boxes) }
+    const titles = scenes.map(({ texts }) => texts.join(', '))
+    return { write: path => writeBoxes(path, scenes, boxes, titles) }
   }
 
   summary({ sample }: Config): Record<string, unknown> {
@@ -109,6 +111,11 @@ export function heldOutScenes(
 ): DetectScenes {
   const unseen = objects.filter(({ entry }) => entry.split === 'held-out')
   return new DetectScenes(unseen, optionsOf(data), key)
+}
+
+/** Categories with their confidence: "cup 62 %". */
+function titleOf(found: readonly Found[]): string {
+  return found.map(({ box, confidence }) => `${CATEGORIES[box.category]} ${Math.round(100 * confidence)} %`).join(', ')
 }
 
 function optionsOf(data: TabletopConfig) {
@@ -177,7 +184,7 @@ class DetectBatch implements Batch<CrossModalDecoder> {
 
 /** The bias's scale, and the mean over the learned queries of each modality's weight. */
 async function biasFigures(
-  { biasScale, modalityWeights }: CrossModalOutputs & { modalityWeights?: Tensor },
+  { biasScale, modalityWeights }: CrossModalOutputs,
   queries: number,
 ): Promise<Record<string, number>> {
   if (!biasScale || !modalityWeights) return {}
