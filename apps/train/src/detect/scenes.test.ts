@@ -119,9 +119,9 @@ describe('birdEyeGrid', () => {
     const cell = (row: number, column: number) => [
       ...cells.subarray((row * 4 + column) * CELL_CHANNELS, (row * 4 + column + 1) * CELL_CHANNELS),
     ]
-    const expected = [1, Math.log2(3) / 4, 1, 3, 0.02 / size - 0.5, 0.03 / size - 0.5, 0.2, 0.3, 0.5, 0, 0.5]
+    const expected = [1, Math.log2(3) / 4, 0.4, 1.2, 0.02 / size - 0.5, 0.03 / size - 0.5, 0.08, 0.12, 0.5, 0, 0.5]
     for (const [i, value] of cell(2, 2).entries()) expect(value).toBeCloseTo(expected[i], 5)
-    expect(cell(3, 0).slice(2, 4)).toEqual([2, 2])
+    expect(cell(3, 0).slice(2, 4)).toEqual([Math.fround(0.8), Math.fround(0.8)])
     expect(cells.filter(value => value !== 0).length).toBe(10 + 9)
   })
 })
@@ -145,9 +145,9 @@ describe('cameras', () => {
     const [seen, ...others] = tokens.filter(token => token[PATCH_SHARE] > 0)
     expect(others).toEqual([])
     expect(seen[PATCH_SHARE]).toBeCloseTo(1 / 64, 9)
-    for (const axis of [0, 1, 2]) expect(seen[PATCH_SHARE + 1 + axis]).toBeCloseTo(10 * near[axis], 5)
+    for (const axis of [0, 1, 2]) expect(seen[PATCH_SHARE + 1 + axis]).toBeCloseTo(4 * near[axis], 5)
     const pixel = seen.indexOf(1)
-    expect(seen[pixel + 1]).toBeCloseTo(-2, 4)
+    expect(seen[pixel + 1]).toBeCloseTo(-0.8, 5)
     expect(seen[pixel + 2]).toBeCloseTo(1, 6)
   })
 
