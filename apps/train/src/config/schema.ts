@@ -275,6 +275,10 @@ export const configSchema = z
     path: ['detect', 'queries'],
     error: 'is less than data.most_objects: every object needs a query of its own',
   })
+  .refine(c => c.data.kind !== 'tabletop' || (c.model.compute_dtype === 'f32' && !c.train.recompute), {
+    path: ['data', 'kind'],
+    error: 'a detector knows neither model.compute_dtype=bf16 nor train.recompute=true: leave them out',
+  })
 
 export type Config = z.infer<typeof configSchema>
 export type DataConfig = Config['data']
