@@ -1,6 +1,6 @@
 // The two factors of a low-rank bias, as attention's option `factoredBias` takes them, and what all makers of factors share.
 
-import { matmul, permute, Tensor } from '@ditkit/core'
+import { matmul, permute, scope, Tensor } from '@ditkit/core'
 
 /** query [B|1, Lq, H|1, R] and key [B|1, Lk, H|1, R]: bias[b, h, i, j] = Σ_r query[b, i, h, r]·key[b, j, h, r]. */
 export interface FactoredBias {
@@ -52,5 +52,5 @@ export function commonSize(op: string, what: string, sizes: readonly number[]): 
 export function denseBias(factors: FactoredBias): Tensor {
   rankOf('denseBias', 'factors', factors)
   const { query, key } = factors
-  return matmul(permute(query, [0, 2, 1, 3]), permute(key, [0, 2, 3, 1]))
+  return scope(() => matmul(permute(query, [0, 2, 1, 3]), permute(key, [0, 2, 3, 1])), 'denseBias')
 }

@@ -28,7 +28,7 @@ type Attempt = MatrixReport & { readonly factors: MatrixFactors }
 
 export type MatrixResult = Attempt | { readonly reason: string }
 
-const percent = (share: number) => `${(100 * share).toPrecision(4)} %`
+const percent = (share: number) => `${(100 * share).toPrecision(6)} %`
 
 /** Factors that the caller disposes, or why there are none. */
 export async function factorizeMatrix(matrix: BiasMatrix, goal: MatrixGoal): Promise<MatrixResult> {
@@ -36,13 +36,15 @@ export async function factorizeMatrix(matrix: BiasMatrix, goal: MatrixGoal): Pro
   const { limit, tolerance, energy } = goal
   try {
     const { rank, share } = await leadingRank(matrix, subspace, goal)
-    if (rank === undefined) {
-      return { reason: `rank ${limit} keeps ${percent(share)} of the energy, not ${percent(energy ?? 1)}` }
-    }
+    const short = (kept: number) => ({
+      reason: `rank ${limit} keeps ${percent(kept)} of the energy, not ${percent(energy ?? 1)}`,
+    })
+    if (rank === undefined) return short(share)
     let found = await attempt(matrix, subspace, rank)
     // The spectrum is a sum of squares in the device's precision; what counts is what was measured.
-    while (found.energy < (energy ?? 0) - 1e-12 && found.rank < Math.min(limit, subspace.size)) {
+    while (found.energy < (energy ?? 0) - 1e-12) {
       dispose(found)
+      if (found.rank === Math.min(limit, subspace.size)) return short(found.energy)
       found = await attempt(matrix, subspace, found.rank + 1)
     }
     if (found.residual.largest <= tolerance) return found
