@@ -1,6 +1,7 @@
 // At most so many points per scene, by one of three policies. What is kept does not depend on the order of the points.
 
 import { hostFarthestPoints, type RngKey, rngKey } from '@ditkit/core'
+import { allFinite } from '../all-finite'
 import { pointUniforms } from '../point-draws'
 import { pointCount, type Scene } from '../scene'
 import { SceneError, sceneLabel } from '../scene-error'
@@ -32,7 +33,7 @@ export function limitPoints(scene: Scene, limit: PointLimit, key?: RngKey): Scen
   if (!Number.isInteger(count) || count < 1)
     throw new RangeError(`limitPoints: count is ${count}, expected a whole number of at least 1`)
   const whole = dropMasked(scene)
-  if (whole.points.some(value => !Number.isFinite(value)))
+  if (!allFinite(whole.points))
     throw new SceneError(
       sceneLabel(scene),
       'points',
