@@ -3,6 +3,7 @@
 
 import {
   add,
+  cast,
   concat,
   linear,
   matmul,
@@ -46,7 +47,7 @@ export class BiasMatrix {
   private readonly axis: number
 
   /**
-   * @param values [rows, columns], off the tape
+   * @param values [rows, columns], off the tape; bool stands for 0 and 1
    * @param allowed bool of the same shape; where it is false the matrix is 0. Absent: nowhere.
    * @param squares ‖A‖², squared Frobenius norm
    */
@@ -69,7 +70,12 @@ export class BiasMatrix {
   }
 
   get dtype() {
-    return this.values.dtype
+    return this.values.dtype === 'bool' ? this.device.floatDType : this.values.dtype
+  }
+
+  /** 1 where this matrix may be attended to and 0 where it is blocked, as a matrix; undefined when nothing is blocked. */
+  pattern(): BiasMatrix | undefined {
+    return this.allowed && new BiasMatrix(this.allowed, undefined, 0)
   }
 
   /** x [l, rows] · A → [l, columns] */
@@ -118,6 +124,7 @@ export class BiasMatrix {
 
   private block(block: Block): Tensor {
     const values = part(this.values, this.axis, block)
+    if (values.dtype === 'bool') return cast(values, this.dtype)
     return this.allowed ? where(part(this.allowed, this.axis, block), values, 0) : values
   }
 

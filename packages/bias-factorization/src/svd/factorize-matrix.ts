@@ -1,8 +1,10 @@
 // One matrix to factors: the smallest rank that keeps the energy and the tolerance asked for, as measured on the matrix itself.
 
-import { disposeAll, type RngKey, unscoped } from '@ditkit/core'
-import type { BiasMatrix, Residual } from './bias-matrix'
-import { DominantSubspace, type MatrixFactors, OVERSAMPLING } from './dominant-subspace'
+import { type RngKey, unscoped } from '@ditkit/core'
+import { type Attempt, discard, type MatrixReport, measured } from './attempt'
+import type { BiasMatrix } from './bias-matrix'
+import { completed } from './completion'
+import { DominantSubspace, OVERSAMPLING } from './dominant-subspace'
 import { leadingRank } from './leading-rank'
 
 export interface MatrixGoal {
@@ -16,16 +18,6 @@ export interface MatrixGoal {
   readonly full: boolean
 }
 
-/** What factors are worth. */
-export interface MatrixReport {
-  readonly rank: number
-  /** Share of the matrix's sum of squares that the factors keep, measured: 1 − ‖A − factors‖²/‖A‖². */
-  readonly energy: number
-  readonly residual: Residual
-}
-
-type Attempt = MatrixReport & { readonly factors: MatrixFactors }
-
 export type MatrixResult = Attempt | { readonly reason: string }
 
 const percent = (share: number) => `${(100 * share).toPrecision(6)} %`
@@ -33,37 +25,39 @@ const percent = (share: number) => `${(100 * share).toPrecision(6)} %`
 /** Factors that the caller disposes, or why there are none. */
 export async function factorizeMatrix(matrix: BiasMatrix, goal: MatrixGoal): Promise<MatrixResult> {
   const subspace = new DominantSubspace(matrix)
-  const { limit, tolerance, energy } = goal
   try {
-    const { rank, share } = await leadingRank(matrix, subspace, goal)
-    const short = (kept: number) => ({
-      reason: `rank ${limit} keeps ${percent(kept)} of the energy, not ${percent(energy ?? 1)}`,
-    })
-    if (rank === undefined) return short(share)
-    let found = await attempt(matrix, subspace, rank)
-    // The spectrum is a sum of squares in the device's precision; what counts is what was measured.
-    while (found.energy < (energy ?? 0) - 1e-12) {
-      dispose(found)
-      if (found.rank === Math.min(limit, subspace.size)) return short(found.energy)
-      found = await attempt(matrix, subspace, found.rank + 1)
-    }
-    if (found.residual.largest <= tolerance) return found
-    dispose(found)
-    return await withinTolerance(matrix, subspace, found, goal)
+    const result = await decomposed(matrix, subspace, goal)
+    return await completed(matrix, subspace, goal, result)
   } finally {
     subspace.dispose()
   }
 }
 
-async function attempt(matrix: BiasMatrix, subspace: DominantSubspace, rank: number): Promise<Attempt> {
-  const factors = unscoped(() => subspace.factors(rank))
-  const residual = await matrix.residual(factors.query, factors.key)
-  const energy = matrix.squares === 0 ? 1 : 1 - residual.squares / matrix.squares
-  return { rank, energy, residual, factors }
+/** By singular value decomposition: what is blocked counts as 0. */
+async function decomposed(matrix: BiasMatrix, subspace: DominantSubspace, goal: MatrixGoal): Promise<MatrixResult> {
+  const { limit, tolerance, energy } = goal
+  const { rank, share } = await leadingRank(matrix, subspace, goal)
+  const short = (kept: number) => ({
+    reason: `rank ${limit} keeps ${percent(kept)} of the energy, not ${percent(energy ?? 1)}`,
+  })
+  if (rank === undefined) return short(share)
+  let found = await best(matrix, subspace, rank)
+  // The spectrum is a sum of squares in the device's precision; what counts is what was measured.
+  while (found.energy < (energy ?? 0) - 1e-12) {
+    discard(found)
+    if (found.rank === Math.min(limit, subspace.size)) return short(found.energy)
+    found = await best(matrix, subspace, found.rank + 1)
+  }
+  if (found.residual.largest <= tolerance) return found
+  discard(found)
+  return withinTolerance(matrix, subspace, found, goal)
 }
 
-function dispose({ factors }: Attempt): void {
-  disposeAll([factors.query, factors.key])
+function best(matrix: BiasMatrix, subspace: DominantSubspace, rank: number): Promise<Attempt> {
+  return measured(
+    matrix,
+    unscoped(() => subspace.factors(rank)),
+  )
 }
 
 /** The smallest rank above `last` whose largest error is small enough: found in growing steps, then by bisection. */
@@ -87,17 +81,17 @@ async function withinTolerance(
     for (let pass = 0; pass < 3 && subspace.size < subspace.most; pass++) {
       await subspace.improve(Math.max(size, subspace.size), key.foldIn(1000 * rank + pass))
     }
-    const next = await attempt(matrix, subspace, rank)
+    const next = await best(matrix, subspace, rank)
     if (next.residual.largest <= tolerance) high = next
     else {
-      dispose(next)
+      discard(next)
       ;[low, worst] = [rank, next.residual.largest]
     }
   }
   while (high.rank - low > 1) {
-    const next = await attempt(matrix, subspace, Math.floor((low + high.rank) / 2))
+    const next = await best(matrix, subspace, Math.floor((low + high.rank) / 2))
     const [better, other]: [boolean, Attempt] = next.residual.largest <= tolerance ? [true, high] : [false, next]
-    dispose(other)
+    discard(other)
     if (better) high = next
     else low = next.rank
   }

@@ -15,9 +15,10 @@ import type { FactoredBias } from '../factors'
 import { biasTensor, maskTensor } from '../mask/bias-shape'
 import { allowedPairs } from '../mask/split-bias'
 import { surveyBias } from '../mask/survey'
+import type { MatrixReport } from './attempt'
 import { BiasMatrix, matrixOf } from './bias-matrix'
 import type { MatrixFactors } from './dominant-subspace'
-import { factorizeMatrix, type MatrixReport } from './factorize-matrix'
+import { factorizeMatrix } from './factorize-matrix'
 import { type FactorizeOptions, type FactorizePlan, planOf } from './options'
 
 export interface FactoredResult {
@@ -51,8 +52,9 @@ export type Factorization = FactoredResult | DenseResult
 
 /**
  * A bias [Lq, Lk] or [B|1, H|1, Lq, Lk] as the factors of smallest rank that keep the energy (share of the sum of squares) and the tolerance asked
- * for; each sample and head is a matrix of its own, unless heads are 'shared'. −Infinity and what `mask` excludes becomes a mask, and counts as
- * 0 in the factors. The bias is read in blocks: beside it are needed the factors (three times over) and some 8 MB. Says once when a query or a
+ * for; each sample and head is a matrix of its own, unless heads are 'shared'. −Infinity and what `mask` excludes becomes a mask; the factors are fitted to
+ * the rest (up to rank 12; beyond, with 0 in the blocked places). The bias is read in blocks: beside it are needed the factors (some
+ * times over), some 8 MB, and a bool mask where something is blocked. Says once when a query or a
  * sample may attend to nothing.
  *
  * Energy alone can mislead: a band of 0 in −10 reaches 99 % with single entries off by half. Hence the default of `tolerance`; ask for a
