@@ -49,6 +49,7 @@ program
   .addOption(
     new Option('--up <axis>', 'of a grasp model: which axis of the scene points up (default: z)').choices(UP_AXES),
   )
+  .option('--table', 'of a grasp model: the scene is a scan of a table; keep what stands on it')
   .option('--count <n>', 'number of images, or of grasps', wholeNumber)
   .option('--guidance <scale>', 'u + scale (c - u); 1 is none', number)
   .option('--seed <n>', 'another seed draws other images', wholeNumber, 0)

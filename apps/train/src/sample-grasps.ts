@@ -1,10 +1,11 @@
-// ditkit sample grasp --scene cloud.ply [--text "a mug"] [--negative "a plate"] [--count 32] [--up z] [--to samples]
+// ditkit sample grasp --scene cloud.ply [--table] [--text "a mug"] [--negative "a plate"] [--count 32] [--up z] [--to samples]
 //
 // Grasps for a point cloud or mesh of your own.
 
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { rngKey } from '@ditkit/core'
+import { applyTransform, type SceneTransform } from '@ditkit/scene-collate'
 import { UserError } from './errors'
 import { drawGrasps } from './grasp/draw'
 import { type Cloud, readCloud } from './grasp/read-cloud'
@@ -25,6 +26,8 @@ export interface SampleGraspsRequest {
   readonly negative?: string | undefined
   /** Which axis of the file points up. */
   readonly up?: UpAxis | undefined
+  /** Keep what stands on the table of a scan. */
+  readonly table?: boolean | undefined
   readonly count?: number | undefined
   readonly guidance?: number | undefined
   readonly seed: number
@@ -42,7 +45,11 @@ export async function sampleGrasps(trained: TrainedGrasps, request: SampleGrasps
   const guidance = request.guidance ?? config.sample.guidance
   if (request.negative !== undefined && guidance === 1)
     throw new UserError('--negative has no influence without guidance: say --guidance 2, for instance')
-  const cloud = await readCloud(request.scene, request.up ?? 'z', config.data.points[1])
+  const cloud = await readCloud(request.scene, {
+    up: request.up ?? 'z',
+    table: request.table ?? false,
+    most: config.data.points[1],
+  })
   tellOf(cloud, request.scene)
   const drawing = { ...config, sample: { ...config.sample, guidance } }
   const progress = startProgress('Drawing', 1, 'scenes')
@@ -70,22 +77,31 @@ function tellOf({ invalid, extent }: Cloud, path: string): void {
   if (invalid > 0) console.log(`${path}: ${invalid} points are NaN or infinite and left out`)
   if (extent > WIDE)
     console.log(
-      `${path} is ${extent.toFixed(1)} m wide; grasps were learned on objects of at most 40 cm: crop it to what stands on the table, or scale it to metres`,
+      `${path} is ${extent.toFixed(1)} m wide; grasps were learned on objects of at most 40 cm: keep what stands on the table (--table), crop it, or scale it to metres`,
     )
 }
 
 async function writeResult(
   { scene, guessedNormals }: Cloud,
-  { to, text, scene: path }: SampleGraspsRequest,
+  { to, text, scene: path, table }: SampleGraspsRequest,
   poses: readonly Float32Array[],
 ): Promise<void> {
   const texts = { object: text ?? path }
   try {
     mkdirSync(dirname(to), { recursive: true })
     // A picture leaves out what faces away, which guessed normals do not tell.
-    await writeGrasps(to, [guessedNormals ? { points: scene.points, texts } : { ...scene, texts }], poses)
+    const shown = guessedNormals ? { points: scene.points, texts } : { ...scene, texts }
+    await writeGrasps(to, [shown], poses, matrixOf(scene.transform!))
   } catch (error) {
     throw diskError(error, to)
   }
-  console.log(`Wrote ${to}.png, ${to}.pt (poses in metres, z up, z = 0 the lowest point)`)
+  console.log(`Wrote ${to}.png, ${to}.pt (poses in metres, z up, z = 0 the ${table ? 'table' : 'lowest point'})`)
+}
+
+/** Row-major [4, 4] of a move. */
+function matrixOf(transform: SceneTransform): Float32Array {
+  const corners = Float32Array.of(0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1)
+  const { points } = applyTransform({ points: corners }, transform)
+  const row = (axis: number) => [...[3, 6, 9].map(at => points[at + axis] - points[axis]), points[axis]]
+  return Float32Array.from([...row(0), ...row(1), ...row(2), 0, 0, 0, 1])
 }

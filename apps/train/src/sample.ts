@@ -28,9 +28,10 @@ export interface SampleRequest {
   /** Path of the files, without extension. */
   readonly to: string
   readonly animation: 'webp' | 'gif' | 'none'
-  /** Of a grasp model: the cloud or mesh to grasp in, its upward axis, what to grasp and what not. */
+  /** Of a grasp model: the cloud or mesh to grasp in, its upward axis, whether it is a scan of a table, what to grasp and what not. */
   readonly scene?: string | undefined
   readonly up?: UpAxis | undefined
+  readonly table?: boolean | undefined
   readonly text?: string | undefined
   readonly negative?: string | undefined
   readonly overrides: readonly string[]
@@ -46,7 +47,7 @@ export async function sample(request: SampleRequest): Promise<void> {
   try {
     if (trained.kind === 'boxes')
       throw new UserError(`${request.model} finds boxes and draws nothing; ditkit eval ${request.model} scores it`)
-    refuse(request, trained.kind === 'images' ? ['scene', 'text', 'negative', 'up'] : ['labels'], trained.kind)
+    refuse(request, trained.kind === 'images' ? ['scene', 'text', 'negative', 'up', 'table'] : ['labels'], trained.kind)
     if (trained.kind === 'images') await sampleImages(request, trained)
     else await sampleGrasps(trained, { ...request, scene: sceneOf(request) })
   } finally {

@@ -152,6 +152,12 @@ describe('sample --scene', () => {
     expect(shape).toEqual([1, 5, 10])
     // An untrained model draws near its noise: within a metre of the cloud, which lies five metres off.
     for (let g = 0; g < 5; g++) expect(Math.abs((data as Float32Array)[g * 10] - 5)).toBeLessThan(1)
+    await sample({ ...request, scene, up: '-z', count: 5 })
+    await using file = await openPt(`${to}.pt`)
+    const frame = await stateDict(file.value).get('frame')!.read()
+    // Half a turn about x, then up by the height of the box.
+    const expected = [1, 0, 0, 0, 0, -1, 0, 0, 0, 0, -1, 0.04, 0, 0, 0, 1]
+    for (const [i, value] of expected.entries()) expect((frame.data as Float32Array)[i]).toBeCloseTo(value, 6)
     expect(readdirSync(root)).toContain('drawn.png')
   })
 
@@ -173,17 +179,21 @@ describe('sample --scene', () => {
   })
 
   it.for([
-    ['table_scene_lms400.pcd', 'z'],
-    ['table_scene_mug_stereo_textured.pcd', '-y'],
-    ['correspondence_grouping/milk_cartoon_all_small_clorox.pcd', 'z'],
-  ] as const)('draws, with a picture, for the real tabletop scan %s', async ([name, up], { skip }) => {
-    const scene = join('/usr/share/doc/python3-pcl/examples/pcldata/tutorials', name)
-    if (!existsSync(scene)) skip("needs the scans of Debian's python3-pcl")
-    await sample({ ...request, to: join(root, 'scan'), scene, up, text: 'a mug', count: 5 })
-    const { data } = await samplesIn(join(root, 'scan.pt'))
-    expect((data as Float32Array).every(Number.isFinite)).toBe(true)
-    expect(readFileSync(join(root, 'scan.png')).subarray(1, 4).toString()).toBe('PNG')
-  })
+    ['table_scene_lms400.pcd', 'z', false],
+    ['table_scene_lms400.pcd', 'z', true],
+    ['table_scene_mug_stereo_textured.pcd', '-y', true],
+    ['correspondence_grouping/milk_cartoon_all_small_clorox.pcd', 'y', true],
+  ] as const)(
+    'draws, with a picture, for the real tabletop scan %s (--up %s, --table: %s)',
+    async ([name, up, table], { skip }) => {
+      const scene = join('/usr/share/doc/python3-pcl/examples/pcldata/tutorials', name)
+      if (!existsSync(scene)) skip("needs the scans of Debian's python3-pcl")
+      await sample({ ...request, to: join(root, 'scan'), scene, up, table, text: 'a mug', count: 5 })
+      const { data } = await samplesIn(join(root, 'scan.pt'))
+      expect((data as Float32Array).every(Number.isFinite)).toBe(true)
+      expect(readFileSync(join(root, 'scan.png')).subarray(1, 4).toString()).toBe('PNG')
+    },
+  )
 
   it('asks for a scene, and names the file that is none', async () => {
     await expect(sample(request)).rejects.toThrow('--scene FILE')
