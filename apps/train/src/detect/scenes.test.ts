@@ -88,7 +88,8 @@ describe('DetectScenes', () => {
     }
   })
 
-  it('says so when no objects find room', () => {
+  it('says so when there are too few objects, or none finds room', () => {
+    expect(() => new DetectScenes(few.slice(0, 1), options, rngKey(1))).toThrow('of one there are 1')
     const wide = few.map(
       ({ entry }, i) =>
         new HouseholdObject({ ...entry, id: `${i}`, low: [-0.4, -0.4, 0], high: [0.4, 0.4, 0.1] }, () => {

@@ -62,6 +62,10 @@ export class DetectScenes {
     private readonly options: DetectSceneOptions,
     private readonly key: RngKey,
   ) {
+    if (objects.length < 2)
+      throw new UserError(
+        `tables need two objects to train on and two held out ("split" in objects.json); of one there are ${objects.length}`,
+      )
     this.cameras = camerasAround(options.cameras)
   }
 
