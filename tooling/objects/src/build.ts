@@ -22,7 +22,7 @@ const GRASP_KEY = rngKey(0x4752_4153)
 /** Grasps of an object at most, and what an object needs to be in the set. */
 const GRASPS = 192
 const FEWEST_GRASPS = 16
-const ATTEMPTS = 20_000
+const ATTEMPTS = 30_000
 
 interface Built {
   readonly piece: Piece

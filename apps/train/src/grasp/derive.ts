@@ -31,10 +31,17 @@ const RETREATS = [0, 0.004, 0.007]
 /** A grasp must also hold when moved by this, metres, and turned by this, radians, about each axis either way. */
 const SHIFT = 0.003
 const TURN = 0.05
-/** So many times more grasps are found than returned, to choose a spread set from. */
+/** The same, so many times as far, tells how robust a grasp is. */
+const MARGINS = [2, 1.5, 1]
+/** So many times more grasps of the largest margin are found than returned, to choose a spread set from. */
 const CHOICE = 3
+/** The set holds grasps of a smaller margin only where those of a larger one are fewer than this share of it. */
+const ENOUGH = 1 / 3
 
-/** Grasps of an object that stands on z = 0, spread over all that were found; fewer than asked for, or none, where few exist. */
+/**
+ * Grasps of an object that stands on z = 0: the most robust that were found, spread over the object; fewer than asked for, or none,
+ * where few exist.
+ */
 export function deriveGrasps(mesh: Mesh, options: DeriveOptions): GraspPose[] {
   const { key, count = 256, attempts = 30_000, gripper = PARALLEL_JAW } = options
   const bvh = new Bvh(mesh)
@@ -42,8 +49,8 @@ export function deriveGrasps(mesh: Mesh, options: DeriveOptions): GraspPose[] {
   const [surfaceKey, choiceKey] = key.split(2)
   const surface = sampleSurface(mesh, attempts, surfaceKey)
   const normals = surface.fields!.normals.data
-  const found: GraspPose[] = []
-  for (let i = 0; i < attempts && found.length < count * CHOICE; i++) {
+  const found: GraspPose[][] = MARGINS.map(() => [])
+  for (let i = 0; i < attempts && found[0].length < count * CHOICE; i++) {
     const chance = hostUniform(choiceKey.foldIn(i), 5)
     const point = surface.points.subarray(i * 3, i * 3 + 3)
     const closing = lean(normals.subarray(i * 3, i * 3 + 3), chance[0], chance[1])
@@ -54,9 +61,19 @@ export function deriveGrasps(mesh: Mesh, options: DeriveOptions): GraspPose[] {
     const reach = partners[Math.floor(chance[4] * partners.length)] / 2
     const centre = along(point, closing, reach)
     const grasp = standingBack(scene, centre, approach, closing, Math.abs(reach) * 2, gripper)
-    if (grasp) found.push(grasp)
+    if (grasp) found[MARGINS.findIndex(margin => holdsNearby(scene, grasp, gripper, margin))].push(grasp)
   }
-  return spreadPoses(found, count)
+  return spreadPoses(mostRobust(found, count * ENOUGH), count)
+}
+
+/** The first lists, as many as it takes to have `enough`. */
+function mostRobust(found: readonly GraspPose[][], enough: number): GraspPose[] {
+  const chosen: GraspPose[] = []
+  for (const grasps of found) {
+    if (chosen.length >= enough) break
+    chosen.push(...grasps)
+  }
+  return chosen
 }
 
 /** The first of the retreats at which the grasp is robust, with the object in the middle of the fingers. */
@@ -80,16 +97,16 @@ function standingBack(
   return undefined
 }
 
-/** Whether a grasp holds, and still does when it is a little off. */
-export function holdsNearby(scene: GraspScene, pose: GraspPose, gripper: Gripper = PARALLEL_JAW): boolean {
+/** Whether a grasp holds, and still does when it is off by `margin` times 3 mm or 3 degrees along or about any of its axes. */
+export function holdsNearby(scene: GraspScene, pose: GraspPose, gripper: Gripper = PARALLEL_JAW, margin = 1): boolean {
   if (!gradeGrasp(scene, pose, gripper).holds) return false
   const { position, rotation: r, width } = pose
   const axes = [0, 1, 2].map(axis => [r[axis], r[3 + axis], r[6 + axis]] as Point)
   for (const axis of axes) {
     for (const sign of [1, -1]) {
-      const moved = { ...pose, position: along(position, axis, sign * SHIFT) }
+      const moved = { ...pose, position: along(position, axis, sign * margin * SHIFT) }
       if (!gradeGrasp(scene, moved, gripper).holds) return false
-      const turned = axes.map(other => (other === axis ? axis : along(other, cross(axis, other), sign * TURN)))
+      const turned = axes.map(other => (other === axis ? axis : along(other, cross(axis, other), sign * margin * TURN)))
       if (!gradeGrasp(scene, poseFromAxes(position, turned[0], turned[1], width), gripper).holds) return false
     }
   }
