@@ -136,7 +136,7 @@ export class ConditionEncoder extends Module {
     return {
       scene,
       sceneMask,
-      scenePositions: seen.positions,
+      scenePositions: seen.positions && where(unsqueeze(present, 2), seen.positions, 0),
       points: clearPadding(points, mask),
       pointMask: logicalAnd(mask, present),
     }

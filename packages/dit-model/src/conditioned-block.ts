@@ -39,6 +39,10 @@ export interface BlockInputs {
   /** [B, L, C] and bool [B, L] */
   text?: Tensor
   textMask?: Tensor
+  /** [B, G, 3] and [B, G, 3, 3], see `PoseFrames`; [B, N, 3], where the scene's tokens are */
+  posePositions?: Tensor
+  poseRotations?: Tensor
+  scenePositions?: Tensor
   /** [B, G, N, 7], see `relativeGeometry` */
   geometry?: Tensor
   /** [B, G, 1, 5] and [B, N, 1, 5], see `distanceFactors` */

@@ -3,9 +3,7 @@
 
 import { type Device, mul, permute, type RngKey, reshape, type Tensor } from '@ditkit/core'
 import { MLP, Module, parameter } from '@ditkit/nn'
-
-/** Offset, direction and distance of a token in the pose's frame: what `relativeGeometry` gives. */
-const GEOMETRY_CHANNELS = 7
+import { GEOMETRY_CHANNELS } from './pose-geometry'
 
 /** relativeGeometry [B, G, N, 7] → bias [B, H, G, N], by a small MLP. */
 export class GeometricBias extends Module {

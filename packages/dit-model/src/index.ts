@@ -1,3 +1,4 @@
+export { AnchorProposal, proposalLoss } from './anchors'
 export { type InferOptions, inferDiTConfig, pickDiTWeights } from './checkpoint'
 export type { EncodedCondition, SceneCondition } from './condition'
 export type { Conditioning } from './conditioned-block'
@@ -29,6 +30,6 @@ export {
 export { type GuidedOptions, type GuideOptions, guide, guided, limitedScale } from './guidance'
 export { type PoseFrameKind, type PoseFrames, poseFrames } from './pose-geometry'
 export { sinCosPositions } from './position-embedding'
-export { SceneDiT, type SceneDiTOptions } from './scene-dit'
+export { type Anchors, SceneDiT, type SceneDiTOptions } from './scene-dit'
 export { type CompleteSceneDiTConfig, completeConfig, type SceneDiTConfig } from './scene-dit-config'
 export { TIMESTEP_CHANNELS, type Timesteps, timestepEmbedding } from './timestep-embedding'

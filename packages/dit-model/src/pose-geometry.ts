@@ -13,10 +13,12 @@ import {
   split,
   sqrt,
   square,
+  squeeze,
   stack,
   sub,
   sum,
   type Tensor,
+  transpose,
   unsqueeze,
 } from '@ditkit/core'
 
@@ -26,12 +28,18 @@ export type PoseFrameKind = 'position' | 'rotation-6d' | 'quaternion'
 /** Numbers of a pose that its frame takes. */
 export const FRAME_CHANNELS: Record<PoseFrameKind, number> = { position: 3, 'rotation-6d': 9, quaternion: 7 }
 
+/** How many vectors (position, columns of the rotation) a pose of a kind starts with. */
+export const FRAME_VECTORS: Record<PoseFrameKind, number> = { position: 1, 'rotation-6d': 3, quaternion: 1 }
+
 export interface PoseFrames {
   /** [B, G, 3] */
   readonly positions: Tensor
   /** [B, G, 3, 3], columns are the pose's axes; absent for poses that face nowhere. */
   readonly rotations?: Tensor
 }
+
+/** Numbers of `relativeGeometry`. */
+export const GEOMETRY_CHANNELS = 7
 
 /** Keeps the direction of nothing, and its gradient, finite. */
 const TINY = 1e-8
@@ -58,7 +66,21 @@ export function inFrame({ rotations }: PoseFrames, offsets: Tensor): Tensor {
   return rotations ? matmul(offsets, rotations) : offsets
 }
 
-/** Offset, direction and distance of points [B, N, 3] in each pose's frame → [B, G, N, 7]. */
+/** Frames that are given in others', one in one, in the coordinates that those are given in. */
+export function composed(outer: PoseFrames, inner: PoseFrames): PoseFrames {
+  const { positions, rotations } = inner
+  return {
+    positions: add(outer.positions, squeeze(fromFrame(outer, unsqueeze(positions, 2)), 2)),
+    ...(rotations && { rotations: outer.rotations ? matmul(outer.rotations, rotations) : rotations }),
+  }
+}
+
+/** Vectors [B, G, N, 3] along each pose's own axes, along those of the world: R·vector. */
+export function fromFrame({ rotations }: PoseFrames, vectors: Tensor): Tensor {
+  return rotations ? matmul(vectors, transpose(rotations, 2, 3)) : vectors
+}
+
+/** Offset, direction and distance of points [B, N, 3], or of [B, G, N, 3] of each pose, in each pose's frame → [B, G, N, 7]. */
 export function relativeGeometry(frames: PoseFrames, points: Tensor): Tensor {
   const offsets = inFrame(frames, offsetsFrom(frames, points))
   const distance = sqrt(add(sum(square(offsets), -1, { keepDims: true }), TINY))

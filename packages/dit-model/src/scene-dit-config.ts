@@ -42,6 +42,15 @@ export interface SceneDiTConfig {
   geometricBias?: boolean
   /** Bias of the scene cross-attention by the squared distance from pose to token, as factors of rank 5. Default false. */
   distanceBias?: boolean
+  /** The scene cross-attention also reads where that is which it looks at, in the looking pose's frame (located-attention.ts). Default false. */
+  pointValues?: boolean
+  /**
+   * A pose's vectors (position; columns of a 'rotation-6d') are also read along the pose's own axes, and the output's are sums of vectors
+   * along the axes of the world and along its own: what is learned of one orientation then holds for others. Default false.
+   */
+  ownAxes?: boolean
+  /** Poses are given from frames on the scene (anchors.ts), which know what is around them. Default: from the origin. */
+  anchors?: LocalConfig
   /** Adds to each pose what is around it. Default: nothing. */
   local?: LocalConfig
   /** Dropout on the weights of self-attention (of the joint attention in 'double-stream'), and of cross-attention. Default 0. */
@@ -56,9 +65,10 @@ export interface SceneDiTConfig {
 }
 
 /** With every default filled in. */
-export type CompleteSceneDiTConfig = Required<Omit<SceneDiTConfig, 'scene' | 'local'>> & {
+export type CompleteSceneDiTConfig = Required<Omit<SceneDiTConfig, 'scene' | 'local' | 'anchors'>> & {
   scene: SceneEncoderConfig | undefined
   local: LocalConfig | undefined
+  anchors: LocalConfig | undefined
 }
 
 /** @throws RangeError for sizes out of range and for options that do not go together. */
@@ -80,6 +90,9 @@ export function completeConfig(config: SceneDiTConfig): CompleteSceneDiTConfig {
     positionScale: 1,
     geometricBias: false,
     distanceBias: false,
+    pointValues: false,
+    ownAxes: false,
+    anchors: undefined,
     local: undefined,
     attentionDropout: 0,
     crossAttentionDropout: 0,
@@ -127,14 +140,23 @@ function check(config: CompleteSceneDiTConfig): void {
     blocks === 'cross' || config.crossAttentionDropout === 0,
     "crossAttentionDropout needs blocks 'cross': 'double-stream' has one attention, whose dropout is attentionDropout",
   )
-  for (const name of ['geometricBias', 'distanceBias'] as const) {
-    must(!config[name] || blocks === 'cross', `${name} needs blocks 'cross': it acts on the scene cross-attention`)
+  for (const name of ['geometricBias', 'distanceBias', 'pointValues'] as const) {
+    must(!config[name] || blocks === 'cross', `${name} needs blocks 'cross'`)
     must(!config[name] || poseFrame !== 'none', `${name} needs a poseFrame, to know where a pose is`)
     must(
       !config[name] || scene?.type === 'set-abstraction',
       `${name} needs scene tokens that have positions (scene.type 'set-abstraction')`,
     )
   }
+  must(
+    !config.ownAxes || poseFrame === 'rotation-6d' || poseFrame === 'quaternion',
+    "ownAxes needs a poseFrame with a rotation ('rotation-6d' or 'quaternion')",
+  )
+  must(!config.anchors || scene !== undefined, 'anchors need a scene')
+  must(
+    !config.anchors || poseFrame === 'rotation-6d' || poseFrame === 'quaternion',
+    "anchors need a poseFrame with a rotation ('rotation-6d' or 'quaternion')",
+  )
   must(!config.local || scene !== undefined, 'local needs a scene')
   must(!config.local || poseFrame !== 'none', 'local needs a poseFrame, to know where a pose is')
   const frame = poseFrame === 'none' ? 0 : FRAME_CHANNELS[poseFrame]

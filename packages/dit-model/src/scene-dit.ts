@@ -9,6 +9,7 @@ import {
   mul,
   type RngKey,
   recompute,
+  reshape,
   scope,
   sigmoid,
   slice,
@@ -16,6 +17,7 @@ import {
   unsqueeze,
 } from '@ditkit/core'
 import { Linear, MLP, Module, normalInit, parameter, xavierUniform, zeros } from '@ditkit/nn'
+import { AnchorEncoder, AnchorProposal, clearFrames } from './anchors'
 import { batched, repeated } from './batched-conditions'
 import { ConditionEncoder, type EncodedCondition, type SceneCondition } from './condition'
 import { type BlockInputs, ConditionedBlock, type SceneBlock } from './conditioned-block'
@@ -25,8 +27,19 @@ import { checkMask } from './encoders/check-points'
 import { LocalEncoder } from './encoders/local'
 import { DistanceBias, GeometricBias } from './geometric-bias'
 import { type GuideOptions, guide } from './guidance'
+import { LocatedCrossAttention } from './located-attention'
 import { clearPadding, maskedMean } from './masked'
-import { distanceFactors, type PoseFrames, poseFrames, relativeGeometry } from './pose-geometry'
+import {
+  composed,
+  distanceFactors,
+  FRAME_VECTORS,
+  fromFrame,
+  inFrame,
+  type PoseFrameKind,
+  type PoseFrames,
+  poseFrames,
+  relativeGeometry,
+} from './pose-geometry'
 import { type CompleteSceneDiTConfig, completeConfig, type SceneDiTConfig } from './scene-dit-config'
 import { type Timesteps, timestepSinusoids } from './timestep-embedding'
 import { CrossAttention, SelfAttention } from './token-attention'
@@ -42,6 +55,14 @@ export interface SceneDiTOptions {
   key?: RngKey
   /** bool [B, G], true for poses that exist. Default: all do. */
   poseMask?: Tensor
+  /** Of a model with `anchors`: the frames [B, G] that poses are given from, and what `encodeAnchors` says of them. */
+  anchors?: Anchors
+}
+
+export interface Anchors {
+  readonly frames: PoseFrames
+  /** [B, G, C] */
+  readonly features: Tensor
 }
 
 type Condition = SceneCondition | EncodedCondition
@@ -50,6 +71,7 @@ export interface GuidedForwardOptions extends GuideOptions {
   /** What to move away from, from the least to the most conditioned. Default {}: no scene, no text. */
   against?: Condition | readonly Condition[]
   poseMask?: Tensor
+  anchors?: Anchors
 }
 
 /** h [B, G, C] → the same. */
@@ -70,7 +92,8 @@ class SceneDiTBlock extends ConditionedBlock implements SceneBlock {
     const [attention, sceneKey, geometry, text, mlp, modulation] = key.split(6)
     super(device, modulation, config, 2 + (scene ? 1 : 0) + (textDim > 0 ? 1 : 0))
     this.attn = new SelfAttention(device, attention, config)
-    if (scene) this.scene_attn = new CrossAttention(device, sceneKey, config)
+    if (scene)
+      this.scene_attn = new (config.pointValues ? LocatedCrossAttention : CrossAttention)(device, sceneKey, config)
     if (config.geometricBias) this.geometric_bias = new GeometricBias(device, geometry, numHeads, GEOMETRY_HIDDEN)
     if (config.distanceBias) this.distance_bias = new DistanceBias(device, numHeads)
     if (textDim > 0) this.text_attn = new CrossAttention(device, text, config)
@@ -90,7 +113,7 @@ class SceneDiTBlock extends ConditionedBlock implements SceneBlock {
       attn.forward(x, { keyMask: mask, dropout: selfDropout, rng: selfKey }, into),
     )
     if (scene && scene_attn) {
-      const options = { keyMask: sceneMask, dropout: crossDropout, rng: sceneKey, ...this.sceneBias(inputs) }
+      const options = { keyMask: sceneMask, dropout: crossDropout, rng: sceneKey, ...this.sceneGeometry(inputs) }
       h = this.branch(index++, h, m, (x, into) => scene_attn.forward(x, scene, options, into))
     }
     if (text && text_attn) {
@@ -100,28 +123,42 @@ class SceneDiTBlock extends ConditionedBlock implements SceneBlock {
     return this.branch(index, h, m, (x, into) => mlp.forward(x, into))
   }
 
-  private sceneBias({ geometry, distanceQuery, distanceKey }: BlockInputs) {
+  /** What the scene cross-attention knows of where things are. */
+  private sceneGeometry(inputs: BlockInputs) {
+    const { geometry, distanceQuery, distanceKey, posePositions, poseRotations, scenePositions } = inputs
+    const frames = posePositions && { positions: posePositions, ...(poseRotations && { rotations: poseRotations }) }
     return {
+      ...(frames && scenePositions && { places: { frames, positions: scenePositions } }),
       bias: geometry && this.geometric_bias?.forward(geometry),
       factoredBias: distanceQuery && distanceKey && this.distance_bias?.forward(distanceQuery, distanceKey),
     }
   }
 }
 
-/** Pose tokens [B, G, C] → [B, G, poseDim]; zero at first. */
+/** Pose tokens [B, G, C] → [B, G, poseDim]; zero at first. With `ownAxes` the linear layer also gives a vector along the pose's own axes for each of its vectors. */
 class PoseOutput extends ConditionedBlock {
   readonly linear: Linear
+  private readonly vectors: number
 
   constructor(device: Device, key: RngKey, config: CompleteSceneDiTConfig) {
     const [linear, modulation] = key.split(2)
     // The last layer has nothing to gate.
     const conditioning = config.conditioning === 'none' ? 'none' : 'adaLN'
     super(device, modulation, { ...config, conditioning }, 1)
-    this.linear = new Linear(device, linear, config.hiddenSize, config.poseDim, ZERO)
+    const { poseDim, ownAxes, poseFrame, hiddenSize } = config
+    this.vectors = ownAxes && poseFrame !== 'none' ? FRAME_VECTORS[poseFrame] : 0
+    this.linear = new Linear(device, linear, hiddenSize, poseDim + 3 * this.vectors, ZERO)
   }
 
-  forward(h: Tensor, c: Tensor): Tensor {
-    return this.linear.forward(this.normed(0, h, this.modulation(c)))
+  forward(h: Tensor, c: Tensor, frames: PoseFrames | undefined): Tensor {
+    const out = this.linear.forward(this.normed(0, h, this.modulation(c)))
+    if (this.vectors === 0 || !frames) return out
+    const [batch, count] = out.shape
+    const own = 3 * this.vectors
+    const poseDim = out.shape[2] - own
+    const turned = fromFrame(frames, reshape(slice(out, 2, poseDim), [batch, count, this.vectors, 3]))
+    const moved = add(slice(out, 2, 0, own), reshape(turned, [batch, count, own]))
+    return own === poseDim ? moved : concat([moved, slice(out, 2, own, poseDim)], 2)
   }
 }
 
@@ -135,6 +172,8 @@ export class SceneDiT extends Module {
   readonly time_gate: Linear | undefined
   readonly local: LocalEncoder | undefined
   readonly local_proj: Linear | undefined
+  readonly anchor_encoder: AnchorEncoder | undefined
+  readonly proposal: AnchorProposal | undefined
   readonly blocks: readonly SceneBlock[]
   readonly final_layer: PoseOutput
   readonly config: CompleteSceneDiTConfig
@@ -147,11 +186,12 @@ export class SceneDiT extends Module {
   ) {
     super()
     this.config = completeConfig(config)
-    const { poseDim, hiddenSize, depth, scene, textDim, blocks, local } = this.config
+    const { poseDim, hiddenSize, depth, scene, textDim, blocks, local, anchors } = this.config
     const [xKey, positionKey, tKey, conditionKey, poolKey, gateKey, localKey, finalKey, ...blockKeys] = key.split(
       8 + depth,
     )
-    this.x_embedder = new MLP(device, xKey, poseDim, hiddenSize, { ...XAVIER, out: hiddenSize })
+    const read = poseDim + (this.config.ownAxes ? 3 * FRAME_VECTORS[this.config.poseFrame as PoseFrameKind] : 0)
+    this.x_embedder = new MLP(device, xKey, read, hiddenSize, { ...XAVIER, out: hiddenSize })
     if (this.config.posePositions === 'learned')
       this.pose_positions = parameter(SMALL.init(device, [1, this.config.maxPoses, hiddenSize], positionKey))
     this.t_embedder = new TimestepEmbedder(device, tKey, hiddenSize)
@@ -167,6 +207,11 @@ export class SceneDiT extends Module {
       this.local = new LocalEncoder(device, encoderKey, scene.channels, local)
       this.local_proj = new Linear(device, projKey, this.local.width, hiddenSize, XAVIER)
     }
+    if (scene && anchors) {
+      const [encoderKey, proposalKey] = key.foldIn(depth).split(2)
+      this.anchor_encoder = new AnchorEncoder(device, encoderKey, scene.channels, hiddenSize, anchors)
+      this.proposal = new AnchorProposal(device, proposalKey, this.config)
+    }
     this.blocks = blockKeys.map((blockKey, i) =>
       blocks === 'cross'
         ? new SceneDiTBlock(device, blockKey, this.config)
@@ -181,8 +226,8 @@ export class SceneDiT extends Module {
    * @throws RangeError when shapes do not fit; Error when training drops something and there is no key to draw it from.
    */
   forward(x: Tensor, t: Timesteps, condition: Condition = {}, options: SceneDiTOptions = {}): Tensor {
-    const { poseMask } = options
-    this.checkInput(x, poseMask)
+    const { poseMask, anchors } = options
+    this.checkInput(x, poseMask, anchors)
     const [conditionKey, blockKey] = this.keys(condition, options.key)
     return scope(() => {
       const [batch, count] = x.shape
@@ -191,22 +236,38 @@ export class SceneDiT extends Module {
         batch,
       )
       const poses = poseMask ? clearPadding(x, poseMask) : x
-      const frames = this.frames(poses)
+      const own = this.frames(poses)
+      const frames =
+        own && anchors ? composed(poseMask ? clearFrames(anchors.frames, poseMask) : anchors.frames, own) : own
       const time = this.t_embedder.forward(timestepSinusoids('SceneDiT', this.device, batch, t))
-      let h = this.poseTokens(poses, time, frames, encoded)
+      let h = this.poseTokens(poses, time, own, frames, encoded)
+      if (anchors) h = add(h, poseMask ? clearPadding(anchors.features, poseMask) : anchors.features)
       let inputs = this.blockInputs(time, frames, encoded, poseMask)
       if (this.config.blocks === 'double-stream') [h, inputs] = joined(h, inputs)
       this.blocks.forEach((block, i) => {
         h = this.runBlock(block, h, inputs, count, blockKey?.foldIn(i))
       })
-      const out = this.final_layer.forward(h, inputs.c)
+      const out = this.final_layer.forward(h, inputs.c, own)
       return poseMask ? clearPadding(out, poseMask) : out
     }, 'SceneDiT.forward')
   }
 
   /** What `forward` takes as a condition, encoded once for many steps of a sampler. */
-  encode(condition: SceneCondition): EncodedCondition {
-    return this.condition.forward(condition, undefined)
+  encode(
+    condition: SceneCondition,
+    options: { /** Draws the dropout of conditions in training. */ key?: RngKey } = {},
+  ): EncodedCondition {
+    return this.condition.forward(condition, options.key)
+  }
+
+  /** Of a model with `anchors`: what frames [B, Q] on the scene, those that `mask` names, know of themselves, [B, Q, C]; for `forward` and for the `proposal`. */
+  encodeAnchors(frames: PoseFrames, encoded: EncodedCondition, mask?: Tensor): Tensor {
+    const { anchor_encoder: encoder } = this
+    if (!encoder) throw new Error('SceneDiT.encodeAnchors: the model has no anchors (config.anchors)')
+    return scope(() => {
+      const cleared = mask ? clearFrames(frames, mask) : frames
+      return encoder.forward(cleared, repeated(encoded, frames.positions.shape[0]))
+    })
   }
 
   /**
@@ -221,10 +282,10 @@ export class SceneDiT extends Module {
     scales: number | readonly number[],
     options: GuidedForwardOptions = {},
   ): Tensor {
-    const { against = {}, poseMask, rescale } = options
-    if (scales === 1) return this.forward(x, t, condition, { poseMask })
+    const { against = {}, poseMask, anchors, rescale } = options
+    if (scales === 1) return this.forward(x, t, condition, { poseMask, anchors })
     return scope(() => {
-      const branches = this.forwardEach(x, t, [...[against].flat(), condition], { poseMask })
+      const branches = this.forwardEach(x, t, [...[against].flat(), condition], { poseMask, anchors })
       return guide(branches, scales, { rescale })
     }, 'SceneDiT.forwardWithGuidance')
   }
@@ -232,7 +293,7 @@ export class SceneDiT extends Module {
   /** `forward` under each of the conditions, as one batch. */
   forwardEach(x: Tensor, t: Timesteps, conditions: readonly Condition[], options: SceneDiTOptions = {}): Tensor[] {
     const batch = x.shape[0]
-    const { poseMask, key } = options
+    const { poseMask, anchors, key } = options
     return scope(() => {
       const encoded = conditions.map(condition =>
         repeated(isEncoded(condition) ? condition : this.encode(condition), batch),
@@ -240,20 +301,43 @@ export class SceneDiT extends Module {
       const times = conditions.length
       const sinusoids = timestepSinusoids('SceneDiT', this.device, batch, t)
       const all = <T extends Tensor | undefined>(part: T) => part && concat(new Array(times).fill(part), 0)
-      const out = this.forward(all(x), all(sinusoids), batched(encoded), { key, poseMask: all(poseMask) })
+      const out = this.forward(all(x), all(sinusoids), batched(encoded), {
+        key,
+        poseMask: all(poseMask),
+        anchors: anchors && {
+          frames: { positions: all(anchors.frames.positions), rotations: all(anchors.frames.rotations) },
+          features: all(anchors.features),
+        },
+      })
       return conditions.map((_, i) => slice(out, 0, i * batch, (i + 1) * batch))
     }, 'SceneDiT.forwardEach')
   }
 
   /** Pose tokens [B, G, C]. */
-  private poseTokens(poses: Tensor, time: Tensor, frames: PoseFrames | undefined, encoded: EncodedCondition): Tensor {
+  private poseTokens(
+    poses: Tensor,
+    time: Tensor,
+    own: PoseFrames | undefined,
+    frames: PoseFrames | undefined,
+    encoded: EncodedCondition,
+  ): Tensor {
     const { points, pointMask } = encoded
-    let h = this.x_embedder.forward(poses)
+    let h = this.x_embedder.forward(
+      this.config.ownAxes && own ? concat([poses, this.alongOwnAxes(poses, own)], 2) : poses,
+    )
     if (this.config.conditioning === 'none') h = add(h, unsqueeze(time, 1))
     if (this.pose_positions) h = add(h, slice(this.pose_positions, 1, 0, poses.shape[1]))
     if (this.local && this.local_proj && frames && points && pointMask)
       h = add(h, this.local_proj.forward(this.local.forward(frames, points, pointMask)))
     return h
+  }
+
+  /** The vectors that poses [B, G, d] start with, along each pose's own axes: [B, G, 3·vectors]. */
+  private alongOwnAxes(poses: Tensor, frames: PoseFrames): Tensor {
+    const [batch, count] = poses.shape
+    const vectors = FRAME_VECTORS[this.config.poseFrame as PoseFrameKind]
+    const own = inFrame(frames, reshape(slice(poses, 2, 0, 3 * vectors), [batch, count, vectors, 3]))
+    return reshape(own, [batch, count, 3 * vectors])
   }
 
   private blockInputs(
@@ -262,7 +346,7 @@ export class SceneDiT extends Module {
     { scene, sceneMask, scenePositions, text, textMask }: EncodedCondition,
     mask: Tensor | undefined,
   ): BlockInputs {
-    const { geometricBias, distanceBias } = this.config
+    const { geometricBias, distanceBias, pointValues } = this.config
     const gate = this.time_gate && unsqueeze(mul(sigmoid(this.time_gate.forward(time)), 2), 1)
     const gated = (tokens: Tensor | undefined) => (tokens && gate ? mul(tokens, gate) : tokens)
     let c = time
@@ -270,6 +354,8 @@ export class SceneDiT extends Module {
     if (this.text_pool && text && textMask) c = add(c, this.text_pool.forward(maskedMean(text, textMask)))
     const inputs: BlockInputs = { c, mask, scene: gated(scene), sceneMask, text: gated(text), textMask }
     if (!frames || !scenePositions) return inputs
+    if (pointValues)
+      Object.assign(inputs, { posePositions: frames.positions, poseRotations: frames.rotations, scenePositions })
     if (geometricBias) inputs.geometry = relativeGeometry(frames, scenePositions)
     if (distanceBias) {
       const { query, key } = distanceFactors(frames, scenePositions)
@@ -292,6 +378,7 @@ export class SceneDiT extends Module {
     )
   }
 
+  /** The frames of poses, in the coordinates in which they are given. */
   private frames(poses: Tensor): PoseFrames | undefined {
     const { poseFrame, positionScale } = this.config
     return poseFrame === 'none' ? undefined : poseFrames(poses, poseFrame, positionScale)
@@ -309,14 +396,31 @@ export class SceneDiT extends Module {
     return []
   }
 
-  private checkInput(x: Tensor, poseMask: Tensor | undefined): void {
-    const { poseDim, posePositions, maxPoses } = this.config
+  private checkInput(x: Tensor, poseMask: Tensor | undefined, anchors: Anchors | undefined): void {
+    const { poseDim, posePositions, maxPoses, hiddenSize } = this.config
     if (x.rank !== 3 || x.shape[2] !== poseDim || x.size === 0)
       throw new RangeError(`SceneDiT: x has shape [${x.shape.join(', ')}], expected [B, G, ${poseDim}]`)
     if (posePositions === 'learned' && x.shape[1] > maxPoses)
       throw new RangeError(
         `SceneDiT: x has ${x.shape[1]} poses but there are learned positions for ${maxPoses} (maxPoses)`,
       )
+    if ((anchors !== undefined) !== (this.config.anchors !== undefined))
+      throw new RangeError(
+        this.config.anchors
+          ? 'SceneDiT: options.anchors is missing (frames of points of the scene, see `encodeAnchors` and `proposal`)'
+          : 'SceneDiT: options.anchors was given to a model without anchors',
+      )
+    for (const [name, tensor, rest] of [
+      ['frames.positions', anchors?.frames.positions, [3]],
+      ['frames.rotations', anchors?.frames.rotations, [3, 3]],
+      ['features', anchors?.features, [hiddenSize]],
+    ] as const) {
+      const expected = [...x.shape.slice(0, 2), ...rest]
+      if (anchors && String(tensor?.shape) !== String(expected))
+        throw new RangeError(
+          `SceneDiT: anchors.${name} has shape [${tensor?.shape.join(', ')}], expected [${expected.join(', ')}]`,
+        )
+    }
     if (poseMask) checkMask('SceneDiT', 'poseMask', poseMask, x.shape.slice(0, 2))
   }
 }

@@ -15,6 +15,7 @@ import {
   type Tensor,
 } from '@ditkit/core'
 import { Linear, Module, RMSNorm, xavierUniform, zeros } from '@ditkit/nn'
+import type { PoseFrames } from './pose-geometry'
 
 export interface TokenAttentionConfig {
   hiddenSize: number
@@ -23,8 +24,19 @@ export interface TokenAttentionConfig {
   computeDtype: ComputeDType
 }
 
+/** Where the poses are that look, and where the tokens [B, M, 3] are that are looked at. */
+export interface Places {
+  readonly frames: PoseFrames
+  readonly positions: Tensor
+}
+
 /** What attention reads of a call: masks, bias and dropout. */
 export type TokenAttentionOptions = Pick<AttentionOptions, 'keyMask' | 'bias' | 'factoredBias' | 'dropout' | 'rng'>
+
+export interface CrossAttentionOptions extends TokenAttentionOptions {
+  /** For a `LocatedCrossAttention`. */
+  places?: Places
+}
 
 const XAVIER = { init: xavierUniform, biasInit: zeros }
 
@@ -91,20 +103,25 @@ export class CrossAttention extends KeyProjection {
   readonly q_norm: RMSNorm | undefined
   readonly proj: Linear
 
-  constructor(device: Device, key: RngKey, config: TokenAttentionConfig) {
+  /** `width`: numbers that the output projection reads. */
+  constructor(device: Device, key: RngKey, config: TokenAttentionConfig, width = config.hiddenSize) {
     const [first, second, third] = key.split(3)
     super(device, second, config)
     const { hiddenSize: hidden, numHeads, qkNorm, computeDtype } = config
     this.q = new Linear(device, first, hidden, hidden, { ...XAVIER, computeDtype })
     this.q_norm = qkNorm ? new RMSNorm(device, hidden / numHeads) : undefined
-    this.proj = new Linear(device, third, hidden, hidden, { ...XAVIER, computeDtype })
+    this.proj = new Linear(device, third, width, hidden, { ...XAVIER, computeDtype })
   }
 
-  forward(x: Tensor, context: Tensor, options: TokenAttentionOptions, into?: GatedInto): Tensor {
+  /** x [B, N, C] → [B, N, H, D]. */
+  protected queries(x: Tensor): Tensor {
     const [batch, tokens, hidden] = x.shape
     const projected = reshape(this.q.forward(x), [batch, tokens, this.heads, hidden / this.heads])
-    const q = this.q_norm ? this.q_norm.forward(projected) : projected
-    const attended = packedCrossAttention(q, this.pack(context), options)
+    return this.q_norm ? this.q_norm.forward(projected) : projected
+  }
+
+  forward(x: Tensor, context: Tensor, options: CrossAttentionOptions, into?: GatedInto): Tensor {
+    const attended = packedCrossAttention(this.queries(x), this.pack(context), options)
     return this.proj.forward(reshape(attended, x.shape), 'none', into)
   }
 }

@@ -1,10 +1,23 @@
 // Gradients of SceneDiTs with every option on, against finite differences in float64; and of blocks computed again.
 
-import { backward, type Device, mul, noGrad, reference, rngKey, scope, sum, type Tensor } from '@ditkit/core'
+import {
+  add,
+  backward,
+  type Device,
+  mul,
+  noGrad,
+  reference,
+  rngKey,
+  scope,
+  sum,
+  type Tensor,
+  where,
+} from '@ditkit/core'
 import { hashNormal, largestError } from '@ditkit/oracle'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { SceneDiT, type SceneDiTConfig } from '../src'
 import {
+  ANCHORED,
   type DeviceBatch,
   DOUBLE_STREAM,
   disposeBatch,
@@ -12,6 +25,7 @@ import {
   hostBatch,
   LOCATED,
   onDevice,
+  outputs,
   PERCEIVER,
   POSE,
 } from './scene-models'
@@ -41,8 +55,9 @@ describe('gradients', () => {
   const options = (key?: number) => ({ poseMask: batch.poseMask, key: key === undefined ? undefined : rngKey(key) })
   const loss = (of: SceneDiT, key?: number) =>
     scope(() => {
-      const out = of.forward(batch.x, T, batch.condition, options(key))
-      return sum(mul(out, device.tensor(weights, [3, 3, POSE])))
+      const { out, logits } = outputs(of, batch, T, options(key))
+      const total = sum(mul(out, device.tensor(weights, [3, 3, POSE])))
+      return logits ? add(total, sum(where(batch.poseMask, logits, 0))) : total
     })
   const clear = (of: SceneDiT) => {
     for (const tensor of [batch.x, batch.condition.points, batch.condition.text, ...of.parameters()]) {
@@ -66,6 +81,7 @@ describe('gradients', () => {
 
   const configs: [string, SceneDiTConfig][] = [
     ['everything at once', LOCATED],
+    ['anchors', ANCHORED],
     ['perceiver and quaternions', PERCEIVER],
     ['double-stream', DOUBLE_STREAM],
     ['adaLN', { ...LOCATED, conditioning: 'adaLN' }],

@@ -2,6 +2,7 @@
 
 import { cpu } from '@ditkit/backend-cpu'
 import {
+  add,
   backward,
   type Device,
   detach,
@@ -18,13 +19,16 @@ import { largestError, relativeDistance } from '@ditkit/oracle'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { SceneDiT, SceneDiTConfig } from '../src'
 import {
+  ANCHORED,
   DOUBLE_STREAM,
   disposeBatch,
+  FRAME,
   type HostBatch,
   hashedSceneDiT,
   hostBatch,
   LOCATED,
   onDevice,
+  outputs,
   PERCEIVER,
   POINT,
   POINTNET,
@@ -48,9 +52,11 @@ async function evaluate(model: SceneDiT, host: HostBatch, t = T): Promise<Map<st
   const batch = onDevice(device, host)
   const { x, poseMask, condition } = batch
   const [out, loss] = scope(() => {
-    const out = model.forward(x, t, condition, { poseMask, key: rngKey(5) })
+    const { out, logits } = outputs(model, batch, t, { poseMask, key: rngKey(5) })
     const target = detach(x)
-    const loss = mean(square(where(unsqueeze(poseMask, 2), sub(out, target), 0)))
+    const error = mean(square(where(unsqueeze(poseMask, 2), sub(out, target), 0)))
+    const judged = logits && mean(square(where(poseMask, logits, 0)))
+    const loss = judged ? add(error, judged) : error
     backward(loss)
     return [out, loss]
   })
@@ -90,6 +96,7 @@ function withPadding(host: HostBatch, change: (i: number) => number): HostBatch 
   return {
     ...host,
     x: changed(host.x, host.poseMask, POSE),
+    anchors: changed(host.anchors, host.poseMask, FRAME),
     points: changed(host.points, host.pointMask, POINT),
     text: changed(host.text, host.textMask, WORD),
   }
@@ -117,6 +124,7 @@ function alone(host: HostBatch, sample: number, fewerPoints: number, fewerTokens
   const [p, l] = [points - fewerPoints, tokens - fewerTokens]
   return {
     x: part(host.x, poses * POSE, poses * POSE),
+    anchors: part(host.anchors, poses * FRAME, poses * FRAME),
     points: part(host.points, points * POINT, p * POINT),
     text: part(host.text, tokens * WORD, l * WORD),
     poseMask: part(host.poseMask, poses, poses),
@@ -130,6 +138,7 @@ const MODELS: [string, SceneDiTConfig][] = [
   ['pointnet', POINTNET],
   ['set abstraction, bias, local points', LOCATED],
   ['set abstraction, recomputed', { ...LOCATED, recomputeBlocks: true }],
+  ['anchors', ANCHORED],
   ['perceiver', PERCEIVER],
   ['double stream', DOUBLE_STREAM],
   ['no adaptive norms', { ...LOCATED, conditioning: 'none', pooledCondition: false }],

@@ -3,7 +3,14 @@
 import { type Device, rngKey, type Tensor } from '@ditkit/core'
 import type { Module } from '@ditkit/nn'
 import { hashNormal, hashWeight } from '@ditkit/oracle'
-import { type SceneCondition, SceneDiT, type SceneDiTConfig } from '../src'
+import {
+  poseFrames,
+  type SceneCondition,
+  SceneDiT,
+  type SceneDiTConfig,
+  type SceneDiTOptions,
+  type Timesteps,
+} from '../src'
 
 /** Gives a module the hashed values of its weights' names, none of them zero. */
 export async function setHashed(module: Module, prefix: string): Promise<void> {
@@ -46,9 +53,24 @@ export const LOCATED: SceneDiTConfig = {
   poseFrame: 'rotation-6d',
   positionScale: 0.5,
   geometricBias: true,
+  pointValues: true,
+  ownAxes: true,
   distanceBias: true,
   local: { neighbors: 3, widths: [8] },
   qkNorm: true,
+}
+
+/** Poses are given from frames on the scene. */
+export const ANCHORED: SceneDiTConfig = {
+  ...LOCATED,
+  anchors: {
+    neighbors: 3,
+    widths: [8],
+    centres: [
+      [0, 0, 0],
+      [-0.5, 0, 0],
+    ],
+  },
 }
 
 export const PERCEIVER: SceneDiTConfig = {
@@ -68,6 +90,8 @@ export const DOUBLE_STREAM: SceneDiTConfig = {
 /** Values on the host, so that a test can change or reorder them before they become tensors. */
 export interface HostBatch {
   x: Float32Array
+  /** A position and two columns of a rotation for each pose: where an anchored one is given from. */
+  anchors: Float32Array
   points: Float32Array
   text: Float32Array
   poseMask: Uint8Array
@@ -77,6 +101,7 @@ export interface HostBatch {
 }
 
 export const POSE = 10
+export const FRAME = 9
 export const POINT = 6
 export const WORD = 5
 
@@ -89,6 +114,7 @@ export function hostBatch(name: string, batch = 3, poses = 3, points = 11, token
   }
   return {
     x: hashNormal(`${name}/x`, [batch, poses, POSE]),
+    anchors: hashNormal(`${name}/anchors`, [batch, poses, FRAME]),
     points: hashNormal(`${name}/points`, [batch, points, POINT]),
     text: hashNormal(`${name}/text`, [batch, tokens, WORD]),
     poseMask: mask(poses, 1),
@@ -100,6 +126,7 @@ export function hostBatch(name: string, batch = 3, poses = 3, points = 11, token
 
 export interface DeviceBatch {
   x: Tensor
+  anchors: Tensor
   poseMask: Tensor
   condition: Required<SceneCondition>
 }
@@ -109,6 +136,7 @@ export function onDevice(device: Device, host: HostBatch): DeviceBatch {
   const floats = (data: Float32Array, shape: number[]) => device.tensor(data, shape, { requiresGrad: true })
   return {
     x: floats(host.x, [batch, poses, POSE]),
+    anchors: device.tensor(host.anchors, [batch, poses, FRAME]),
     poseMask: device.tensor(host.poseMask, [batch, poses]),
     condition: {
       points: floats(host.points, [batch, points, POINT]),
@@ -119,6 +147,21 @@ export function onDevice(device: Device, host: HostBatch): DeviceBatch {
   }
 }
 
-export function disposeBatch({ x, poseMask, condition }: DeviceBatch): void {
-  for (const tensor of [x, poseMask, ...Object.values(condition)]) tensor.dispose()
+/** What `forward` gives, of an anchored model for poses given from the batch's anchors; and the proposal's logits for those. */
+export function outputs(
+  model: SceneDiT,
+  { x, anchors, poseMask, condition }: DeviceBatch,
+  t: Timesteps,
+  options: Pick<SceneDiTOptions, 'poseMask' | 'key'>,
+): { out: Tensor; logits?: Tensor } {
+  if (!model.proposal) return { out: model.forward(x, t, condition, options) }
+  const encoded = model.encode(condition)
+  const frames = poseFrames(anchors, 'rotation-6d', 1)
+  const features = model.encodeAnchors(frames, encoded, poseMask)
+  const out = model.forward(x, t, encoded, { ...options, anchors: { frames, features } })
+  return { out, logits: model.proposal.forward(features, encoded) }
+}
+
+export function disposeBatch({ x, anchors, poseMask, condition }: DeviceBatch): void {
+  for (const tensor of [x, anchors, poseMask, ...Object.values(condition)]) tensor.dispose()
 }

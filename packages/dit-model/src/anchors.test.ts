@@ -1,0 +1,110 @@
+import { backward, type Device, reference, scope, slice, type Tensor } from '@ditkit/core'
+import { hashNormal, largestError } from '@ditkit/oracle'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import {
+  ANCHORED,
+  type DeviceBatch,
+  disposeBatch,
+  FRAME,
+  hashedSceneDiT,
+  hostBatch,
+  LOCATED,
+  onDevice,
+} from '../test/scene-models'
+import { type EncodedCondition, poseFrames, proposalLoss, type SceneDiT } from './index'
+
+const T = [10, 500.5, 999]
+
+let device: Device
+let model: SceneDiT
+let batch: DeviceBatch
+let encoded: EncodedCondition
+beforeAll(async () => {
+  device = await reference({ dtype: 'f64' })
+  model = await hashedSceneDiT(device, ANCHORED, 'anchors/')
+  batch = onDevice(device, hostBatch('anchors'))
+  encoded = model.encode(batch.condition)
+})
+afterAll(() => {
+  for (const tensor of Object.values(encoded)) if (typeof tensor === 'object') tensor.dispose()
+  disposeBatch(batch)
+  model.dispose()
+  expect(device.memory().liveTensors).toBe(0)
+})
+
+const values = async (tensor: Tensor) => {
+  const all = [...(await tensor.data())]
+  tensor.dispose()
+  return all
+}
+
+/** 3 × 5 frames, those from `first` on, up to `end`. */
+function someFrames(first: number, end: number) {
+  const all = device.tensor(hashNormal('frames', [3, 5, FRAME]), [3, 5, FRAME])
+  return poseFrames(slice(all, 1, first, end), 'rotation-6d', 1)
+}
+
+/** The output for poses given from the frames from `first` on. */
+function outputFrom(x: Tensor, first: number) {
+  return scope(() => {
+    const frames = someFrames(first, first + 3)
+    return model.forward(x, T, encoded, { anchors: { frames, features: model.encodeAnchors(frames, encoded) } })
+  })
+}
+
+describe('anchors', () => {
+  it('move what a pose sees: the same vector from another frame gives another output', async () => {
+    const [here, there] = [await values(outputFrom(batch.x, 0)), await values(outputFrom(batch.x, 1))]
+    expect(largestError(here, there)).toBeGreaterThan(1e-3)
+  })
+
+  it('have to be given to a model that has them, whole, and to no other', async () => {
+    expect(() => model.forward(batch.x, T, encoded)).toThrow(/anchors is missing/)
+    const frames = scope(() => someFrames(0, 2))
+    const features = device.zeros([3, 3, ANCHORED.hiddenSize])
+    const anchors = { frames, features }
+    expect(() => model.forward(batch.x, T, encoded, { anchors })).toThrow(
+      /anchors.frames.positions has shape \[3, 2, 3\], expected \[3, 3, 3\]/,
+    )
+    const without = await hashedSceneDiT(device, LOCATED, 'anchors/')
+    expect(() => without.forward(batch.x, T, batch.condition, { anchors })).toThrow(/without anchors/)
+    expect(() => without.encodeAnchors(frames, encoded)).toThrow(/has no anchors/)
+    without.dispose()
+    for (const tensor of [features, ...Object.values(frames)]) tensor.dispose()
+  })
+})
+
+describe('the proposal', () => {
+  it('judges a place by itself: others beside it change nothing', async () => {
+    const logits = (count: number) =>
+      scope(() => {
+        const frames = someFrames(0, count)
+        return model.proposal!.forward(model.encodeAnchors(frames, encoded), encoded)
+      })
+    const [few, many] = [await values(logits(2)), await values(logits(5))]
+    for (const b of [0, 1, 2])
+      expect(largestError(many.slice(b * 5, b * 5 + 2), few.slice(b * 2, b * 2 + 2))).toBeLessThan(1e-12)
+  })
+
+  it('learns the ratio of densities: its loss is that of telling anchors from points at random', async () => {
+    const [ofAnchors, ofRandom] = [
+      [0.3, -2, 1],
+      [4, -0.5],
+    ]
+    const expected =
+      [...ofAnchors.map(l => Math.log1p(Math.exp(-l))), ...ofRandom.map(l => Math.log1p(Math.exp(l)))].reduce(
+        (a, b) => a + b,
+      ) / 5
+    const [first, second] = [
+      device.tensor(ofAnchors, [1, 3], { requiresGrad: true }),
+      device.tensor(ofRandom, [1, 2], { requiresGrad: true }),
+    ]
+    const loss = scope(() => proposalLoss(first, second))
+    expect(await loss.item()).toBeCloseTo(expected, 12)
+    backward(loss)
+    const slopes = ofAnchors.map(l => -1 / (1 + Math.exp(l)) / 5)
+    expect(largestError(await values(first.grad!), slopes)).toBeLessThan(1e-12)
+    second.grad!.dispose()
+    for (const tensor of [first, second, loss]) tensor.dispose()
+  })
+})
