@@ -154,6 +154,13 @@ const scene = z.strictObject({
   time_gate: z.boolean().default(false),
   geometric_bias: z.boolean().default(false),
   distance_bias: z.boolean().default(true),
+  /** Whether the scene attention also reads where that is which it looks at, seen from the pose. */
+  point_values: z.boolean().default(false),
+  /** Whether poses are given from points of the scene, which are drawn first, and how many points those see around each of four places beneath them. */
+  anchors: z.boolean().default(false),
+  anchor_neighbors: count().default(16),
+  /** Whether a pose's vectors are read and predicted along its own axes too. */
+  own_axes: z.boolean().default(false),
   pose_positions: z.enum(['none', 'learned']).default('none'),
   qk_norm: z.boolean().default(false),
   attention_dropout: z.number().min(0).lt(1).default(0),
@@ -166,11 +173,16 @@ const scene = z.strictObject({
 
 const flow = z.strictObject({
   time: z.enum(['uniform', 'logit-normal', 'cosine']).default('logit-normal'),
+  /** Of logit-normal: mean and deviation of log(t / (1 - t)). A positive mean trains more where little noise is left. */
+  time_mean: z.number().default(0),
+  time_std: z.number().positive().default(1),
   solver: z.enum(['euler', 'midpoint', 'heun', 'rk4', 'dopri5']).default('euler'),
   /** Steps of the solver; dopri5 chooses its own. */
   sample_steps: count().default(25),
   /** Keeps the data that a velocity implies in [−1, 1] when drawing: clamped, or by Imagen's dynamic thresholding. */
   clip: clip('none'),
+  /** Deviation of the noise that drawing starts from. Below 1, samples are likelier and less varied. */
+  noise_scale: z.number().positive().default(1),
   /** Couples noise and data of a batch by optimal transport, never across labels. */
   coupling: z.enum(['none', 'exact', 'sinkhorn']).default('none'),
   /** Of sinkhorn: entropy as a share of the spread of the distances. */
@@ -234,6 +246,8 @@ const sample = z.strictObject({
   /** Langevin steps before each step of the sampler (predictor–corrector), and their size. */
   corrector_steps: z.int().min(0).default(0),
   corrector_snr: z.number().gt(0).lt(1).default(0.16),
+  /** Of the distribution over points that grasps are given from (scene.anchors). Below 1, likelier points and less varied ones. */
+  anchor_temperature: z.number().positive().default(1),
   /** Images, or scenes, per forward pass. */
   batch: count().default(250),
 })
@@ -309,9 +323,11 @@ export const FREE_ON_RESUME: readonly string[] = [
   'sample.guidance_rescale',
   'sample.corrector_steps',
   'sample.corrector_snr',
+  'sample.anchor_temperature',
   'sample.batch',
   'flow.solver',
   'flow.sample_steps',
+  'flow.noise_scale',
   'flow.clip',
   'diffusion.sampler',
   'diffusion.sample_steps',

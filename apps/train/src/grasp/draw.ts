@@ -7,6 +7,7 @@ import type { Config } from '../config/schema'
 import type { Objective, Predict } from '../objective/objective'
 import type { Progress } from '../report/progress'
 import { type Interrupt, Interrupted } from '../run/interrupt'
+import { drawAnchors } from './draw-anchors'
 import { conditionOf, posesFromModel, toModelScene } from './model-scene'
 import { POSE_SIZE } from './pose'
 
@@ -32,6 +33,7 @@ export interface DrawGraspsOptions {
 export async function drawGrasps(options: DrawGraspsOptions): Promise<Float32Array[]> {
   const { device, model, objective, config, scenes, texts, negative, count, key, progress, interrupt } = options
   const { batch, guidance, guidance_interval: interval, guidance_rescale: rescale } = config.sample
+  const { anchor_temperature: temperature } = config.sample
   const [noiseKey, stepKey] = key.split(2)
   const drawn: Float32Array[] = []
   const noise = normal(device, [scenes.length, count, POSE_SIZE], noiseKey)
@@ -49,19 +51,34 @@ export async function drawGrasps(options: DrawGraspsOptions): Promise<Float32Arr
         return scope(() => noGrad(() => model.encode(conditionOf(collated, own, device))))
       }
       const condition = encode(texts)
-      const against = negative && encode(negative)
+      // Poses that are given from the scene have to see it: without a negative text, no text is what guidance leads away from.
+      const against = negative || (model.proposal && texts && guidance !== 1) ? encode(negative) : undefined
       const part = slice(noise, 0, start, end)
+      const anchored =
+        model.proposal &&
+        (await drawAnchors(
+          model,
+          collated,
+          { condition, against, guidance, temperature, count },
+          stepKey.foldIn(start + 1),
+        ))
       const predict: Predict = (x, t) => {
-        const scale = limitedScale(guidance, interval, objective.progress(typeof t === 'number' ? t : t[0]))
-        return model.forwardWithGuidance(x, t, condition, scale, { against, rescale })
+        const unguided = anchored && !against
+        const scale = unguided
+          ? 1
+          : limitedScale(guidance, interval, objective.progress(typeof t === 'number' ? t : t[0]))
+        return model.forwardWithGuidance(x, t, condition, scale, { rescale, anchors: anchored?.anchors, against })
       }
       const poses = await objective.draw(predict, { noise: part, key: stepKey.foldIn(start) })
       const values = (await poses.data()) as Float32Array
-      for (const [i, transform] of collated.transforms.entries())
-        drawn.push(posesFromModel(values.subarray(i * count * POSE_SIZE, (i + 1) * count * POSE_SIZE), transform))
-      for (const tensor of [poses, part]) tensor.dispose()
-      for (const tensor of [condition, against].flatMap(encoded => Object.values(encoded ?? {})))
-        if (typeof tensor === 'object') tensor.dispose()
+      for (const [i, transform] of collated.transforms.entries()) {
+        const own = values.slice(i * count * POSE_SIZE, (i + 1) * count * POSE_SIZE)
+        if (anchored) for (let g = 0; g < count; g++) anchored.frames[i].move(own, g, g, 'surface')
+        drawn.push(posesFromModel(own, transform))
+      }
+      for (const tensor of [poses, part, anchored?.anchors.features]) tensor?.dispose()
+      for (const parts of [condition, against, anchored?.anchors.frames])
+        for (const tensor of Object.values(parts ?? {})) if (typeof tensor === 'object') tensor.dispose()
       progress?.update(end)
     }
   } finally {

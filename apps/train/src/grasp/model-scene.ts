@@ -1,4 +1,4 @@
-// A scene as the grasp model sees it: in units of 10 cm, above the origin, and the table, where there is one, at z = 0.
+// A scene as the grasp model sees it: in units of 5 cm, above the origin, and the table, where there is one, at z = 0.
 
 import { concat, type Device } from '@ditkit/core'
 import type { SceneCondition } from '@ditkit/dit-model'
@@ -19,7 +19,7 @@ export const POINT_CHANNELS = 6
 export const POSE_PARTS: readonly Part[] = ['position', 'rotation-6d', 'length']
 
 /** Metres in one of the model's units. */
-const UNIT = 0.1
+export const UNIT = 0.05
 
 /** The scene (metres, z up, z = 0 the table) turned by `yaw` radians, its points' mean above the origin, in the model's units. */
 export function toModelScene(scene: Scene, yaw = 0): Scene {

@@ -43,7 +43,7 @@ export interface Layout {
 /** So many grasps of an object among others are checked; the first of its spread set. */
 const CHECKED = 96
 /** Points of a layout's surface. */
-const SURFACE = 2048
+const SURFACE = 4096
 
 export class GraspScenes {
   private readonly layouts = new Map<number, Layout>()

@@ -1,6 +1,6 @@
 // Flow matching on the straight path: t = 0 is noise, t = 1 is data, and the timestep embedding receives 1000·t.
 
-import { type Device, hostNormal, normal, type RngKey, type Tensor } from '@ditkit/core'
+import { type Device, hostNormal, mul, normal, type RngKey, type Tensor } from '@ditkit/core'
 import {
   clipImpliedData,
   coupleNoise,
@@ -24,7 +24,7 @@ const scaled =
     predict(x, typeof t === 'number' ? TIME_SCALE * t : t.map(value => TIME_SCALE * value), key)
 
 export function flowObjective(config: Flow, sample: Config['sample']): Objective {
-  const { time, solver: method, sample_steps: steps, coupling } = config
+  const { time, time_mean: mean, time_std: std, solver: method, sample_steps: steps, coupling } = config
   return {
     loss(predict, data, key, host) {
       const [noiseKey, timeKey, modelKey] = key.split(3)
@@ -32,17 +32,22 @@ export function flowObjective(config: Flow, sample: Config['sample']): Objective
         coupling === 'none'
           ? normal(data.device, data.shape, noiseKey)
           : coupledNoise(data.device, data.shape, noiseKey, host, config)
-      const t = sampleTime(time, timeKey, data.shape[0])
+      const t = sampleTime(time, timeKey, data.shape[0], { mean, std })
       return flowMatchingLoss((xt, times) => scaled(predict)(xt, times, modelKey), data, { x0, t })
     },
     progress: t => t / TIME_SCALE,
-    draw(predict, { noise, key, onStep }) {
+    async draw(predict, { noise, key, onStep }) {
+      const start = mul(noise, config.noise_scale)
       const velocity = clipped((x, t) => scaled(predict)(x, t), config.clip)
       const { corrector_steps: corrections, corrector_snr: snr } = sample
       const options = { method, steps, ...(onStep && { onStep }) }
-      return corrections > 0
-        ? predictorCorrectorSample(velocity, noise, { ...options, key, corrections, snr })
-        : odeSolve(velocity, noise, options)
+      try {
+        return corrections > 0
+          ? await predictorCorrectorSample(velocity, start, { ...options, key, corrections, snr })
+          : await odeSolve(velocity, start, options)
+      } finally {
+        start.dispose()
+      }
     },
   }
 }

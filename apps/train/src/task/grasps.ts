@@ -1,16 +1,18 @@
 // Grasping the object that a text names, in a scene of points, with a SceneDiT.
 
 import { createHash } from 'node:crypto'
-import { type Device, hostNormal, hostUniform, type RngKey, rngKey } from '@ditkit/core'
-import type { SceneDiT } from '@ditkit/dit-model'
+import { add, type Device, hostNormal, hostUniform, mul, type RngKey, rngKey, slice } from '@ditkit/core'
+import { type AnchorProposal, proposalLoss, type SceneCondition, type SceneDiT } from '@ditkit/dit-model'
 import { collateScenes, type PaddedBatch, type Scene } from '@ditkit/scene-collate'
 import type { Config, ObjectsConfig } from '../config/schema'
 import { type HouseholdObject, loadObjects } from '../data/objects/objects'
 import { UserError } from '../errors'
+import { anchorGrasps, frameTensors, joinedFrames, randomOf } from '../grasp/anchored-batch'
 import { drawGrasps } from '../grasp/draw'
 import { conditionOf, toModelScene } from '../grasp/model-scene'
 import { GraspScenes } from '../grasp/scenes'
 import { buildSceneModel } from '../model/build-scene'
+import type { HostData, Predict } from '../objective/objective'
 import { writeGrasps } from '../report/grasps'
 import { TextTable } from '../text/table'
 import type { Batch, DrawWatch, GraspFormat, Learner, Samples, Split, Task } from './task'
@@ -114,25 +116,55 @@ export class GraspTask implements Task<SceneDiT> {
   }
 }
 
+/** Of the loss of which points grasps are given from, beside that of the grasps. */
+const PROPOSAL_WEIGHT = 0.5
+/** Points at random that anchors are told from, for each of a scene's grasps. */
+const RANDOM_SHARE = 0.5
+
 class GraspBatch implements Batch<SceneDiT> {
   constructor(
     private readonly scenes: PaddedBatch,
     private readonly texts: Float32Array,
   ) {}
 
-  loss({ device, model, objective }: Learner<SceneDiT>, key: RngKey) {
+  loss(learner: Learner<SceneDiT>, key: RngKey) {
+    const { device, model, objective } = learner
     const condition = conditionOf(this.scenes, this.texts, device)
+    if (model.proposal) return this.anchoredLoss(learner, model.proposal, condition, key)
     const { data, shape } = this.scenes.sets.grasps
-    const values = data as Float32Array
-    const [scenes, grasps] = shape
-    // Noise couples with the grasps of one scene only.
-    const sceneOf = Int32Array.from({ length: scenes * grasps }, (_, row) => Math.floor(row / grasps))
-    return objective.loss(
-      (x, t, key) => model.forward(x, t, condition, key && { key }),
-      device.tensor(values, shape),
-      key,
-      { values, rows: scenes * grasps, condition: sceneOf },
-    )
+    const poses = device.tensor(data, shape)
+    const forward: Predict = (x, t, key) => model.forward(x, t, condition, key && { key })
+    return objective.loss(forward, poses, key, this.host(data as Float32Array))
+  }
+
+  /** The loss of grasps given from points that they touch, and of telling such points from others. */
+  private anchoredLoss(
+    { device, model, objective }: Learner<SceneDiT>,
+    proposal: AnchorProposal,
+    condition: SceneCondition,
+    key: RngKey,
+  ) {
+    const [conditionKey, randomKey, lossKey] = key.split(3)
+    const encoded = model.encode(condition, { key: conditionKey })
+    const { shape } = this.scenes.sets.grasps
+    const [, count] = shape
+    const { vectors, anchors } = anchorGrasps(this.scenes)
+    const frames = frameTensors(device, anchors)
+    const random = randomOf(this.scenes, Math.ceil(RANDOM_SHARE * count), randomKey)
+    const all = model.encodeAnchors(joinedFrames(frames, frameTensors(device, random)), encoded)
+    const features = slice(all, 1, 0, count)
+    const forward: Predict = (x, t, key) => model.forward(x, t, encoded, { key, anchors: { frames, features } })
+    const loss = objective.loss(forward, device.tensor(vectors, shape), lossKey, this.host(vectors))
+    const logits = proposal.forward(all, encoded)
+    const told = proposalLoss(slice(logits, 1, 0, count), slice(logits, 1, count))
+    return add(loss, mul(told, PROPOSAL_WEIGHT))
+  }
+
+  /** Noise couples with the grasps of one scene only. */
+  private host(values: Float32Array): HostData {
+    const [scenes, grasps] = this.scenes.sets.grasps.shape
+    const condition = Int32Array.from({ length: scenes * grasps }, (_, row) => Math.floor(row / grasps))
+    return { values, rows: scenes * grasps, condition }
   }
 
   nonFinite(): string | undefined {
