@@ -82,8 +82,9 @@ describe('a run', () => {
   it.each([
     ['flow.coupling=exact'],
     ['objective=ddpm', 'diffusion.steps=4'],
-    ['scene.encoder=perceiver', 'scene.distance_bias=false'],
-    ['scene.blocks=double-stream', 'scene.distance_bias=false'],
+    ['scene.encoder=perceiver', 'scene.distance_bias=false', 'scene.point_values=false'],
+    ['scene.blocks=double-stream', 'scene.distance_bias=false', 'scene.point_values=false'],
+    ['scene.anchors=false', 'scene.own_axes=false', 'scene.pose_frame=position'],
   ])(
     'trains with %s',
     async (...settings) => {

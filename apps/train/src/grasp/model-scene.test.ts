@@ -2,7 +2,7 @@ import { reference, scope } from '@ditkit/core'
 import { collateScenes, type Scene } from '@ditkit/scene-collate'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { conditionOf, posesFromModel, toModelScene } from './model-scene'
+import { conditionOf, posesFromModel, toModelScene, UNIT } from './model-scene'
 import { POSE_SIZE, poseFromAxes, writePose } from './pose'
 
 const metres = fc.double({ min: -2, max: 2, noNaN: true })
@@ -16,7 +16,7 @@ function sceneOf(points: Float32Array): Scene {
   return { name: 'some', points, fields: { normals: { data: normals, width: 3, parts: ['direction'] } } }
 }
 
-test('however it is turned, the mean of a scene is above the origin, heights stay, and distances are tenfold', () => {
+test('however it is turned, the mean of a scene is above the origin, and heights and distances are in its units', () => {
   fc.assert(
     fc.property(cloud, angle, (points, yaw) => {
       const seen = toModelScene(sceneOf(points), yaw).points
@@ -24,9 +24,9 @@ test('however it is turned, the mean of a scene is above the origin, heights sta
       for (const axis of [0, 1])
         expect(seen.reduce((sum, value, i) => (i % 3 === axis ? sum + value / count : sum), 0)).toBeCloseTo(0, 4)
       for (let i = 0; i < points.length; i += 3) {
-        expect(seen[i + 2]).toBeCloseTo(10 * points[i + 2], 4)
+        expect(seen[i + 2]).toBeCloseTo(points[i + 2] / UNIT, 4)
         const apart = (p: Float32Array) => Math.hypot(p[i] - p[0], p[i + 1] - p[1])
-        expect(apart(seen)).toBeCloseTo(10 * apart(points), 3)
+        expect(apart(seen)).toBeCloseTo(apart(points) / UNIT, 3)
       }
     }),
   )
@@ -35,7 +35,7 @@ test('however it is turned, the mean of a scene is above the origin, heights sta
 test('a scene that is turned to the left has its points and normals turned to the left', () => {
   const { points, fields } = toModelScene(sceneOf(Float32Array.of(0, 0, 0, 0.2, 0, 0)), Math.PI / 2)
   const rounded = (values: ArrayLike<number>) => Array.from(values, value => Math.round(1e5 * value) / 1e5 + 0)
-  expect(rounded(points)).toEqual([0, -1, 0, 0, 1, 0])
+  expect(rounded(points)).toEqual([0, -0.1 / UNIT, 0, 0, 0.1 / UNIT, 0])
   expect(rounded(fields!.normals.data)).toEqual([0, 1, 0, 0, 1, 0])
 })
 
