@@ -1,4 +1,4 @@
-import { backward, type Device, reference, scope, slice, type Tensor } from '@ditkit/core'
+import { add, backward, type Device, reference, scope, slice, type Tensor } from '@ditkit/core'
 import { hashNormal, largestError } from '@ditkit/oracle'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
@@ -11,7 +11,7 @@ import {
   LOCATED,
   onDevice,
 } from '../test/scene-models'
-import { type EncodedCondition, poseFrames, proposalLoss, type SceneDiT } from './index'
+import { type EncodedCondition, type Proposed, poseFrames, proposalLoss, type SceneDiT } from './index'
 
 const T = [10, 500.5, 999]
 
@@ -52,6 +52,8 @@ function outputFrom(x: Tensor, first: number) {
   })
 }
 
+const both = ({ shape, named }: Proposed): [Tensor, Tensor] => [shape, named]
+
 describe('anchors', () => {
   it('move what a pose sees: the same vector from another frame gives another output', async () => {
     const [here, there] = [await values(outputFrom(batch.x, 0)), await values(outputFrom(batch.x, 1))]
@@ -79,32 +81,35 @@ describe('the proposal', () => {
     const logits = (count: number) =>
       scope(() => {
         const frames = someFrames(0, count)
-        return model.proposal!.forward(model.encodeAnchors(frames, encoded), encoded)
+        return add(...both(model.proposal!.forward(model.encodeAnchors(frames, encoded), encoded)))
       })
     const [few, many] = [await values(logits(2)), await values(logits(5))]
     for (const b of [0, 1, 2])
       expect(largestError(many.slice(b * 5, b * 5 + 2), few.slice(b * 2, b * 2 + 2))).toBeLessThan(1e-12)
   })
 
-  it('learns the ratio of densities: its loss is that of telling anchors from points at random', async () => {
-    const [ofAnchors, ofRandom] = [
-      [0.3, -2, 1],
-      [4, -0.5],
-    ]
-    const expected =
-      [...ofAnchors.map(l => Math.log1p(Math.exp(-l))), ...ofRandom.map(l => Math.log1p(Math.exp(l)))].reduce(
-        (a, b) => a + b,
-      ) / 5
-    const [first, second] = [
-      device.tensor(ofAnchors, [1, 3], { requiresGrad: true }),
-      device.tensor(ofRandom, [1, 2], { requiresGrad: true }),
-    ]
-    const loss = scope(() => proposalLoss(first, second))
-    expect(await loss.item()).toBeCloseTo(expected, 12)
+  it('learns the ratio of densities on what is named, and what that is', async () => {
+    const given = { shape: [0.3, -2, 4, -0.5], named: [1, 0, -3, 2] }
+    const labels = Uint8Array.of(1, 1, 0, 1)
+    const softplus = (x: number) => Math.log1p(Math.exp(x))
+    const shape = (softplus(-0.3) + softplus(2) + softplus(-0.5)) / 3
+    const named = (softplus(-1) + softplus(0) + softplus(-3) + softplus(-2)) / 4
+    const leaves = [given.shape, given.named].map(list => device.tensor(list, [1, 4], { requiresGrad: true }))
+    const loss = scope(() => proposalLoss({ shape: leaves[0], named: leaves[1] }, 2, labels))
+    expect(await loss.item()).toBeCloseTo(shape + named, 12)
     backward(loss)
-    const slopes = ofAnchors.map(l => -1 / (1 + Math.exp(l)) / 5)
-    expect(largestError(await values(first.grad!), slopes)).toBeLessThan(1e-12)
-    second.grad!.dispose()
-    for (const tensor of [first, second, loss]) tensor.dispose()
+    const sigmoid = (x: number) => 1 / (1 + Math.exp(-x))
+    const slopes = [-sigmoid(-0.3) / 3, -sigmoid(2) / 3, 0, sigmoid(-0.5) / 3]
+    expect(largestError(await values(leaves[0].grad!), slopes)).toBeLessThan(1e-12)
+    expect(
+      largestError(
+        await values(leaves[1].grad!),
+        [-sigmoid(-1), -0.5, sigmoid(-3), -sigmoid(-2)].map(v => v / 4),
+      ),
+    ).toBeLessThan(1e-12)
+    expect(() => proposalLoss({ shape: leaves[0], named: leaves[1] }, 2, labels.subarray(1))).toThrow(
+      /3 entries, expected 4/,
+    )
+    for (const tensor of [...leaves, loss]) tensor.dispose()
   })
 })

@@ -4,14 +4,20 @@
 // et al. 2021, arXiv:2103.14127, anchors grasps to points in this way.)
 
 import {
+  abs,
   add,
   concat,
-  crossEntropy,
   type Device,
+  exp,
+  log,
+  mean,
+  mul,
+  neg,
   type RngKey,
   reshape,
   scope,
   slice,
+  sum,
   type Tensor,
   where,
 } from '@ditkit/core'
@@ -57,51 +63,87 @@ export class AnchorEncoder extends Module {
   }
 }
 
-/** How much likelier a place is to anchor a pose than a point at random: a number for each, from what it knows of itself, the scene and the text. */
+/** What a proposal says of places [B, Q]. */
+export interface Proposed {
+  /** How much likelier, as a logarithm, the place is to anchor a pose than a point at random, by what is around it alone. */
+  readonly shape: Tensor
+  /** The logit of being part of what the text names, by the scene and the text too. */
+  readonly named: Tensor
+}
+
+/** Which places anchor poses: those whose surroundings suit, on the thing that the text names. What is around a place is all that the first question needs, so what is learned of it holds for other scenes. */
 export class AnchorProposal extends Module {
+  readonly shape_norm: LayerNorm
+  readonly shape: MLP
   readonly scene_norm: LayerNorm
   readonly scene_attn: CrossAttention
   readonly text_norm: LayerNorm | undefined
   readonly text_attn: CrossAttention | undefined
-  readonly mlp_norm: LayerNorm
-  readonly mlp: MLP
+  readonly named_norm: LayerNorm
+  readonly named: MLP
 
   constructor(device: Device, key: RngKey, config: TokenAttentionConfig & { textDim: number }) {
     super()
     const { hiddenSize: hidden, textDim } = config
-    const [sceneKey, textKey, mlpKey] = key.split(3)
+    const [shapeKey, sceneKey, textKey, namedKey] = key.split(4)
+    this.shape_norm = new LayerNorm(device, hidden)
+    this.shape = new MLP(device, shapeKey, hidden, hidden, { ...XAVIER, out: 1 })
     this.scene_norm = new LayerNorm(device, hidden)
     this.scene_attn = new CrossAttention(device, sceneKey, config)
     if (textDim > 0) {
       this.text_norm = new LayerNorm(device, hidden)
       this.text_attn = new CrossAttention(device, textKey, config)
     }
-    this.mlp_norm = new LayerNorm(device, hidden)
-    this.mlp = new MLP(device, mlpKey, hidden, hidden, { ...XAVIER, out: 1 })
+    this.named_norm = new LayerNorm(device, hidden)
+    this.named = new MLP(device, namedKey, hidden, hidden, { ...XAVIER, out: 1 })
   }
 
-  /** features [B, Q, C] of an `AnchorEncoder` → logits [B, Q]. */
-  forward(features: Tensor, { scene, sceneMask, text, textMask }: EncodedCondition): Tensor {
+  /** features [B, Q, C] of an `AnchorEncoder`. */
+  forward(features: Tensor, { scene, sceneMask, text, textMask }: EncodedCondition): Proposed {
     return scope(() => {
+      const shape = this.shape.forward(this.shape_norm.forward(features))
       const seen = this.scene_attn.forward(this.scene_norm.forward(features), scene!, { keyMask: sceneMask! })
       let h = add(features, seen)
       if (text && this.text_attn && this.text_norm)
         h = add(h, this.text_attn.forward(this.text_norm.forward(h), text, { keyMask: textMask! }))
-      return reshape(this.mlp.forward(this.mlp_norm.forward(h)), features.shape.slice(0, 2))
+      const named = this.named.forward(this.named_norm.forward(h))
+      const places = features.shape.slice(0, 2)
+      return { shape: reshape(shape, places), named: reshape(named, places) }
     }, 'AnchorProposal.forward')
   }
 }
 
 /**
- * Noise-contrastive estimation (Gutmann & Hyvärinen 2010): tells logits [B, Q] of anchors of poses from those of points at random,
- * after which exp(logit) is the ratio of the two densities, up to a factor.
+ * The loss of a proposal for places [B, Q] of which the first `anchors` of each sample anchor poses, and the others are points at random;
+ * `named` [B, Q] says which are part of what the text names (1, not 0). The shape of anchors is told from that of other points of the same thing, by
+ * noise-contrastive estimation (Gutmann & Hyvärinen 2010), after which exp(shape) is the ratio of the two densities, up to a factor.
  */
-export function proposalLoss(ofAnchors: Tensor, ofRandom: Tensor): Tensor {
+export function proposalLoss({ shape, named: belongs }: Proposed, anchors: number, named: Uint8Array): Tensor {
+  const [batch, places] = shape.shape
+  if (named.length !== batch * places)
+    throw new RangeError(
+      `proposalLoss: named has ${named.length} entries, expected ${batch * places} ([${batch}, ${places}])`,
+    )
   return scope(() => {
-    const { device } = ofAnchors
-    const logits = concat([reshape(ofAnchors, [-1]), reshape(ofRandom, [-1])], 0)
-    const pairs = concat([device.zeros([logits.size, 1]), reshape(logits, [logits.size, 1])], 1)
-    const labels = new Int32Array(logits.size).fill(1, 0, ofAnchors.size)
-    return crossEntropy(pairs, device.tensor(labels, [logits.size]))
+    const { device } = shape
+    const isAnchor = named.map((_, i) => Number(i % places < anchors))
+    const weights = Float32Array.from(named)
+    const sign = (flags: Uint8Array) =>
+      device.tensor(
+        Float32Array.from(flags, flag => (flag ? -1 : 1)),
+        [batch, places],
+      )
+    const told = mul(softplus(mul(shape, sign(isAnchor))), device.tensor(weights, [batch, places]))
+    const total = Math.max(
+      1,
+      weights.reduce((sum, weight) => sum + weight, 0),
+    )
+    return add(mul(sum(told), 1 / total), mean(softplus(mul(belongs, sign(named)))))
   }, 'proposalLoss')
+}
+
+/** log(1 + eˣ), without overflow; its gradient at 0 is exact. */
+function softplus(x: Tensor): Tensor {
+  const size = abs(x)
+  return add(mul(add(x, size), 0.5), log(add(exp(neg(size)), 1)))
 }

@@ -1,4 +1,4 @@
-export { AnchorProposal, proposalLoss } from './anchors'
+export { AnchorProposal, type Proposed, proposalLoss } from './anchors'
 export { type InferOptions, inferDiTConfig, pickDiTWeights } from './checkpoint'
 export type { EncodedCondition, SceneCondition } from './condition'
 export type { Conditioning } from './conditioned-block'

@@ -1,6 +1,6 @@
 // Small SceneDiTs on weights and inputs that Python computes too (tooling/oracle/scene_dit_fixtures.py), and a scene to look at.
 
-import { type Device, rngKey, type Tensor } from '@ditkit/core'
+import { add, type Device, mul, rngKey, type Tensor } from '@ditkit/core'
 import type { Module } from '@ditkit/nn'
 import { hashNormal, hashWeight } from '@ditkit/oracle'
 import {
@@ -159,7 +159,8 @@ export function outputs(
   const frames = poseFrames(anchors, 'rotation-6d', 1)
   const features = model.encodeAnchors(frames, encoded, poseMask)
   const out = model.forward(x, t, encoded, { ...options, anchors: { frames, features } })
-  return { out, logits: model.proposal.forward(features, encoded) }
+  const { shape, named } = model.proposal.forward(features, encoded)
+  return { out, logits: add(shape, mul(named, 2)) }
 }
 
 export function disposeBatch({ x, anchors, poseMask, condition }: DeviceBatch): void {

@@ -2,7 +2,7 @@ import { hostNormal, rngKey } from '@ditkit/core'
 import { sampleSurface } from '@ditkit/scene-collate'
 import { describe, expect, it, test } from 'vitest'
 import { boxMesh } from '../../test/shapes'
-import { AnchorFrames, drawRows, randomAnchors, type Surface, touchedPoint } from './anchor'
+import { AnchorFrames, drawRows, framesAt, randomRows, type Surface, touchedPoint } from './anchor'
 import { POSE_SIZE, poseFromAxes, readPose, writePose } from './pose'
 
 /** Points with unit normals, the first straight up, the second straight down. */
@@ -42,7 +42,7 @@ describe('the frame of a point', () => {
   })
 
   it('takes grasps in and gives them back', () => {
-    const frames = randomAnchors(surface, COUNT, rngKey(3))
+    const frames = framesAt(surface, randomRows(COUNT, COUNT, rngKey(3)))
     const vectors = Float32Array.from(hostNormal(rngKey(4), COUNT * POSE_SIZE))
     const moved = vectors.slice()
     for (let i = 0; i < COUNT; i++) frames.move(moved, i, i, 'anchor')

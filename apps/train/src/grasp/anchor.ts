@@ -89,11 +89,16 @@ export function touchedPoint(
   return best
 }
 
-/** Frames at `count` points of a surface at random; no point twice where there are enough. */
-export function randomAnchors(surface: Surface, count: number, key: RngKey): AnchorFrames {
-  const rows = permutation(key, surface.points.length / 3)
-  const frames = new AnchorFrames(count)
-  for (let i = 0; i < count; i++) frames.set(i, surface, rows[i % rows.length])
+/** `count` of so many rows at random; none twice where there are enough. */
+export function randomRows(rows: number, count: number, key: RngKey): Int32Array {
+  const order = permutation(key, rows)
+  return Int32Array.from({ length: count }, (_, i) => order[i % rows])
+}
+
+/** Frames at points of a surface. */
+export function framesAt(surface: Surface, rows: ArrayLike<number>): AnchorFrames {
+  const frames = new AnchorFrames(rows.length)
+  for (let i = 0; i < rows.length; i++) frames.set(i, surface, rows[i])
   return frames
 }
 

@@ -3,7 +3,7 @@
 import { concat, type Device, type RngKey, type Tensor } from '@ditkit/core'
 import type { PoseFrames } from '@ditkit/dit-model'
 import type { PaddedBatch } from '@ditkit/scene-collate'
-import { AnchorFrames, randomAnchors, type Surface, touchedPoint } from './anchor'
+import { AnchorFrames, framesAt, randomRows, type Surface, touchedPoint } from './anchor'
 import { CLEARANCE } from './derive'
 import { UNIT } from './model-scene'
 import { POSE_SIZE } from './pose'
@@ -42,9 +42,12 @@ export function anchorGrasps(batch: PaddedBatch): AnchoredGrasps {
   return { vectors, anchors }
 }
 
-/** As many points of each scene, at random. */
-export function randomOf(batch: PaddedBatch, count: number, key: RngKey): AnchorFrames[] {
-  return surfacesOf(batch).map((surface, b) => randomAnchors(surface, count, key.foldIn(b)))
+/** As many points of each scene, at random: their rows and their frames. */
+export function randomOf(batch: PaddedBatch, count: number, key: RngKey): { rows: Int32Array; frames: AnchorFrames }[] {
+  return surfacesOf(batch).map((surface, b) => {
+    const rows = randomRows(surface.points.length / 3, count, key.foldIn(b))
+    return { rows, frames: framesAt(surface, rows) }
+  })
 }
 
 /** [B, G] frames on the device; the caller frees them. */

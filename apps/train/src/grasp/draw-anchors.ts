@@ -1,6 +1,6 @@
 // Which points of a scene grasps are drawn from: the model's distribution over points of it.
 
-import { noGrad, type RngKey, scope, slice } from '@ditkit/core'
+import { add, detach, log, noGrad, type RngKey, scope, sigmoid, slice } from '@ditkit/core'
 import type { Anchors, EncodedCondition, PoseFrames, SceneDiT } from '@ditkit/dit-model'
 import type { PaddedBatch } from '@ditkit/scene-collate'
 import { AnchorFrames, drawRows } from './anchor'
@@ -9,6 +9,8 @@ import { frameTensors, randomOf } from './anchored-batch'
 /** Points of a scene that are judged, and how many at a time. */
 const JUDGED = 512
 const AT_ONCE = 64
+/** Keeps the logarithm of a chance finite. */
+const LEAST = 1e-6
 
 export interface DrawnAnchors {
   readonly frames: readonly AnchorFrames[]
@@ -18,6 +20,8 @@ export interface DrawnAnchors {
 
 export interface DrawAnchorsOptions {
   readonly condition: EncodedCondition
+  /** Whether the condition has a text. */
+  readonly named: boolean
   /** What guidance leads away from; left out, the points are drawn as the condition has them. */
   readonly against?: EncodedCondition | undefined
   /** u + s·(c − u) of the logits. */
@@ -38,10 +42,13 @@ export async function drawAnchors(
   const [pointKey, drawKey] = key.split(2)
   const { device } = model
   const judged = randomOf(batch, JUDGED, pointKey)
-  const candidates = frameTensors(device, judged)
-  const logits = await judge(model, candidates, condition, judged.length)
+  const candidates = frameTensors(
+    device,
+    judged.map(({ frames }) => frames),
+  )
+  const logits = await judge(model, candidates, condition, judged.length, options.named)
   if (against && guidance !== 1) {
-    const less = await judge(model, candidates, against, judged.length)
+    const less = await judge(model, candidates, against, judged.length, options.named)
     for (const [b, row] of logits.entries())
       for (const [i, value] of row.entries()) row[i] = less[b][i] + guidance * (value - less[b][i])
   }
@@ -49,7 +56,7 @@ export async function drawAnchors(
   const frames = judged.map((each, b) => {
     const drawn = new AnchorFrames(count)
     for (const [g, row] of drawRows(logits[b], count, temperature, drawKey.foldIn(b)).entries())
-      drawn.copy(g, each, row)
+      drawn.copy(g, each.frames, row)
     return drawn
   })
   const tensors = frameTensors(device, frames)
@@ -63,6 +70,7 @@ async function judge(
   candidates: Required<PoseFrames>,
   condition: EncodedCondition,
   scenes: number,
+  naming: boolean,
 ): Promise<Float32Array[]> {
   const logits = Array.from({ length: scenes }, () => new Float32Array(JUDGED))
   for (let start = 0; start < JUDGED; start += AT_ONCE) {
@@ -70,7 +78,10 @@ async function judge(
       noGrad(() => {
         const positions = slice(candidates.positions, 1, start, start + AT_ONCE)
         const rotations = slice(candidates.rotations, 1, start, start + AT_ONCE)
-        return model.proposal!.forward(model.encodeAnchors({ positions, rotations }, condition), condition)
+        const features = model.encodeAnchors({ positions, rotations }, condition)
+        const { shape, named } = model.proposal!.forward(features, condition)
+        // Places that suit, and that are part of what the text names: the product of the two chances.
+        return naming ? add(shape, log(add(sigmoid(named), LEAST))) : detach(shape)
       }),
     )
     const values = (await part.data()) as Float32Array

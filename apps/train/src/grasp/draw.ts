@@ -59,7 +59,7 @@ export async function drawGrasps(options: DrawGraspsOptions): Promise<Float32Arr
         (await drawAnchors(
           model,
           collated,
-          { condition, against, guidance, temperature, count },
+          { condition, against, named: texts !== undefined, guidance, temperature, count },
           stepKey.foldIn(start + 1),
         ))
       const predict: Predict = (x, t) => {

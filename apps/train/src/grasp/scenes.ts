@@ -70,7 +70,7 @@ export class GraspScenes {
     return layout
   }
 
-  /** Scene `index` in metres: points and normals, `grasps` [G, 10] and `object`, the text. The key draws points and grasps. */
+  /** Scene `index` in metres: points and normals, which of them are `named` by the text, `grasps` [G, 10] and `object`, the text. The key draws points and grasps. */
   scene(index: number, key: RngKey): Scene {
     const { placed, target, grasps, surface } = this.layout(index)
     const [pointKey, graspKey, countKey] = key.split(3)
@@ -78,10 +78,14 @@ export class GraspScenes {
     const count = few + Math.floor(hostUniform(countKey, 1)[0] * (many - few + 1))
     const chosen = permutation(pointKey, SURFACE).subarray(0, count)
     const { object } = placed[target]
+    const named = Float32Array.from(chosen, row => Number(surface.objects[row] === target))
     return {
       name: object.id,
       points: rowsOf(surface.points, chosen),
-      fields: { normals: { data: rowsOf(surface.normals, chosen), width: 3, parts: ['direction'] } },
+      fields: {
+        normals: { data: rowsOf(surface.normals, chosen), width: 3, parts: ['direction'] },
+        named: { data: named, width: 1 },
+      },
       sets: { grasps: { data: this.draw(grasps, graspKey), width: POSE_SIZE, parts: POSE_PARTS } },
       texts: { object: object.text },
     }

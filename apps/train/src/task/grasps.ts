@@ -151,13 +151,27 @@ class GraspBatch implements Batch<SceneDiT> {
     const { vectors, anchors } = anchorGrasps(this.scenes)
     const frames = frameTensors(device, anchors)
     const random = randomOf(this.scenes, Math.ceil(RANDOM_SHARE * count), randomKey)
-    const all = model.encodeAnchors(joinedFrames(frames, frameTensors(device, random)), encoded)
+    const others = frameTensors(
+      device,
+      random.map(({ frames }) => frames),
+    )
+    const all = model.encodeAnchors(joinedFrames(frames, others), encoded)
     const features = slice(all, 1, 0, count)
     const forward: Predict = (x, t, key) => model.forward(x, t, encoded, { key, anchors: { frames, features } })
     const loss = objective.loss(forward, device.tensor(vectors, shape), lossKey, this.host(vectors))
-    const logits = proposal.forward(all, encoded)
-    const told = proposalLoss(slice(logits, 1, 0, count), slice(logits, 1, count))
+    const told = proposalLoss(proposal.forward(all, encoded), count, this.named(random.map(({ rows }) => rows)))
     return add(loss, mul(told, PROPOSAL_WEIGHT))
+  }
+
+  /** Of each scene's grasps, all of which are at what the text names, and then of points of it: whether it is part of that. */
+  private named(rows: readonly Int32Array[]): Uint8Array {
+    const [, count] = this.scenes.sets.grasps.shape
+    const { data, shape } = this.scenes.fields.named
+    const places = rows.map((own, b) => [
+      ...new Array<number>(count).fill(1),
+      ...Array.from(own, row => data[b * shape[1] + row]),
+    ])
+    return Uint8Array.from(places.flat())
   }
 
   /** Noise couples with the grasps of one scene only. */
