@@ -22,6 +22,7 @@ export type { BatchJob, BatchSource, Dataset, LoadedBatch, SceneSteps, SkippedSc
 export type { FaceGroup, Mesh } from './mesh/mesh'
 export { sampleSurface, surfaceArea } from './mesh/sample-surface'
 export { datasetNormaliser, type NormaliseOptions, normaliseScene, sceneNormaliser } from './normalise'
+export { pointUniforms } from './point-draws'
 export { type ObjMesh, parseObj } from './read/obj'
 export { parsePcd } from './read/pcd'
 export { type PlyFile, parsePly } from './read/ply'

@@ -2,7 +2,7 @@
 
 import { concat, type Device, type RngKey, type Tensor } from '@ditkit/core'
 import type { PoseFrames } from '@ditkit/dit-model'
-import type { PaddedBatch } from '@ditkit/scene-collate'
+import { type PaddedBatch, pointUniforms } from '@ditkit/scene-collate'
 import { AnchorFrames, framesAt, randomRows, type Surface, touchedPoint } from './anchor'
 import { CLEARANCE } from './derive'
 import { UNIT } from './model-scene'
@@ -40,6 +40,18 @@ export function anchorGrasps(batch: PaddedBatch): AnchoredGrasps {
     return frames
   })
   return { vectors, anchors }
+}
+
+/** As many points of each scene as there are, up to `count`, then the same again: a function of the points and the key, not of their order. */
+export function drawnOf(batch: PaddedBatch, count: number, key: RngKey): AnchorFrames[] {
+  return surfacesOf(batch).map((surface, b) => {
+    const draws = pointUniforms(surface.points, key.foldIn(b))
+    const order = Int32Array.from(draws, (_, i) => i).sort((i, j) => draws[i] - draws[j])
+    return framesAt(
+      surface,
+      Int32Array.from({ length: count }, (_, i) => order[i % order.length]),
+    )
+  })
 }
 
 /** As many points of each scene, at random: their rows and their frames. */

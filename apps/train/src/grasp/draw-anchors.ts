@@ -4,7 +4,7 @@ import { add, detach, log, noGrad, type RngKey, scope, sigmoid, slice } from '@d
 import type { Anchors, EncodedCondition, PoseFrames, SceneDiT } from '@ditkit/dit-model'
 import type { PaddedBatch } from '@ditkit/scene-collate'
 import { AnchorFrames, drawRows } from './anchor'
-import { frameTensors, randomOf } from './anchored-batch'
+import { drawnOf, frameTensors } from './anchored-batch'
 
 /** Points of a scene that are judged, and how many at a time. */
 const JUDGED = 512
@@ -41,11 +41,8 @@ export async function drawAnchors(
   const { condition, against, guidance, temperature, count } = options
   const [pointKey, drawKey] = key.split(2)
   const { device } = model
-  const judged = randomOf(batch, JUDGED, pointKey)
-  const candidates = frameTensors(
-    device,
-    judged.map(({ frames }) => frames),
-  )
+  const judged = drawnOf(batch, JUDGED, pointKey)
+  const candidates = frameTensors(device, judged)
   const logits = await judge(model, candidates, condition, judged.length, options.named)
   if (against && guidance !== 1) {
     const less = await judge(model, candidates, against, judged.length, options.named)
@@ -56,7 +53,7 @@ export async function drawAnchors(
   const frames = judged.map((each, b) => {
     const drawn = new AnchorFrames(count)
     for (const [g, row] of drawRows(logits[b], count, temperature, drawKey.foldIn(b)).entries())
-      drawn.copy(g, each.frames, row)
+      drawn.copy(g, each, row)
     return drawn
   })
   const tensors = frameTensors(device, frames)

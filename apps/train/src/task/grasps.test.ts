@@ -2,6 +2,7 @@ import { type Device, reference, rngKey, scope, type Tensor } from '@ditkit/core
 import type { SceneDiT } from '@ditkit/dit-model'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { loadConfig } from '../config/load'
+import { UNIT } from '../grasp/model-scene'
 import type { HostData, Objective } from '../objective/objective'
 import { GraspTask } from './grasps'
 
@@ -61,7 +62,7 @@ test('jitter moves the points of training scenes by what it says, and neither gr
       count++
     }
   }
-  // In units of 10 cm; where the scene's mean goes, the jitter's own mean is taken off.
-  expect(Math.sqrt(squares / count)).toBeGreaterThan(0.015)
-  expect(Math.sqrt(squares / count)).toBeLessThan(0.025)
+  // In the model's units; where the scene's mean goes, the jitter's own mean is taken off.
+  expect(UNIT * Math.sqrt(squares / count)).toBeGreaterThan(0.0015)
+  expect(UNIT * Math.sqrt(squares / count)).toBeLessThan(0.0025)
 })

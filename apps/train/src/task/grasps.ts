@@ -121,7 +121,7 @@ const PROPOSAL_WEIGHT = 0.5
 /** Points at random that anchors are told from, for each of a scene's grasps. */
 const RANDOM_SHARE = 0.5
 
-class GraspBatch implements Batch<SceneDiT> {
+export class GraspBatch implements Batch<SceneDiT> {
   constructor(
     private readonly scenes: PaddedBatch,
     private readonly texts: Float32Array,
