@@ -45,6 +45,10 @@ export async function sampleGrasps(trained: TrainedGrasps, request: SampleGrasps
   const guidance = request.guidance ?? config.sample.guidance
   if (request.negative !== undefined && guidance === 1)
     throw new UserError('--negative has no influence without guidance: say --guidance 2, for instance')
+  if (model.proposal && guidance !== 1 && request.text === undefined && request.negative === undefined)
+    throw new UserError(
+      `--guidance ${guidance}: ${trained.path} is guided by texts alone; say --text, or --negative, or leave guidance at 1`,
+    )
   const cloud = await readCloud(request.scene, {
     up: request.up ?? 'z',
     table: request.table ?? false,

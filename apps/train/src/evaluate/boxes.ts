@@ -1,7 +1,5 @@
 // Scores a detector on scenes of objects that training never saw, beside the same detector shown another scene.
 
-import { mkdirSync } from 'node:fs'
-import { writeFileAtomic } from '@ditkit/checkpoint/node'
 import { rngKey } from '@ditkit/core'
 import type { TabletopConfig } from '../config/schema'
 import { detect } from '../detect/detector'
@@ -9,9 +7,8 @@ import type { DetectScene } from '../detect/scenes'
 import { meanScores, SCORES, type Score, scoreScene } from '../detect/score'
 import type { TrainedDetector } from '../model/trained'
 import { startProgress } from '../report/progress'
-import { diskError } from '../run/atomic-folder'
-import { RunFolder } from '../run/folder'
 import { heldOutScenes } from '../task/detect'
+import { writeResult } from './write-result'
 
 export const SCENES = 256
 const KEY = rngKey(31_338)
@@ -41,15 +38,7 @@ export async function evaluateBoxes(trained: TrainedDetector, out: string): Prom
   const objects = scenes.reduce((sum, { boxes }) => sum + boxes.length, 0)
   const result = { run: trained.run, model: trained.path, scenes: SCENES, objects, ...right, wrong_scene: wrong }
   print(right, wrong)
-  const run = new RunFolder(out, trained.run)
-  const file = run.metrics('evaluation.json')
-  try {
-    mkdirSync(run.metricsFolder, { recursive: true })
-    await writeFileAtomic(file, `${JSON.stringify(result, null, 2)}\n`)
-  } catch (error) {
-    throw diskError(error, file)
-  }
-  console.log(`Written to ${file}`)
+  await writeResult(out, result)
 }
 
 function print(right: Score, wrong: Score): void {

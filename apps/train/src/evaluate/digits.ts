@@ -1,21 +1,21 @@
 // Judges drawn digits: how often a classifier reads the class that was asked for, and how far their features are from
 // those of real test images (sameness shows there), with guidance and without; beside the floor, real training images.
 
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stateDict } from '@ditkit/checkpoint'
-import { openPt, writeFileAtomic } from '@ditkit/checkpoint/node'
+import { openPt } from '@ditkit/checkpoint/node'
 import { permutation, rngKey } from '@ditkit/core'
 import { type Mnist, readMnist } from '../data/mnist'
 import { drawImages, evenLabels } from '../draw'
 import { UserError } from '../errors'
 import type { TrainedImages } from '../model/trained'
 import { startProgress } from '../report/progress'
-import { diskError } from '../run/atomic-folder'
 import { RunFolder } from '../run/folder'
 import { runKeys } from '../training/session'
 import { accuracy, openClassifier, readImages } from './classifier'
 import { frechetDistance } from './frechet'
+import { writeResult } from './write-result'
 
 export interface Judgement {
   readonly images: number
@@ -57,12 +57,7 @@ export async function evaluateDigits(trained: TrainedImages, out: string): Promi
     floor: await judgeRealTraining(data, labels, judge),
   }
   printTable(result)
-  const file = run.metrics('evaluation.json')
-  mkdirSync(run.metricsFolder, { recursive: true })
-  await writeFileAtomic(file, `${JSON.stringify(result, null, 2)}\n`).catch(error => {
-    throw diskError(error, file)
-  })
-  console.log(`Written to ${file}`)
+  await writeResult(out, result)
 }
 
 /** One image per label, from the same noise that training drew its samples from. */

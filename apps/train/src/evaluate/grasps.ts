@@ -1,8 +1,6 @@
 // Judges drawn grasps on objects that training never saw: how many hold on the true mesh, how well they cover the derived
 // ones, beside random surface grasps and the same model shown another object's scene; and whether the text chooses.
 
-import { mkdirSync } from 'node:fs'
-import { writeFileAtomic } from '@ditkit/checkpoint/node'
 import { rngKey } from '@ditkit/core'
 import type { Scene } from '@ditkit/scene-collate'
 import type { ObjectsConfig } from '../config/schema'
@@ -18,9 +16,8 @@ import { poseDistance } from '../grasp/spread'
 import type { TrainedGrasps } from '../model/trained'
 import { makeObjective } from '../objective/objective'
 import { startProgress } from '../report/progress'
-import { diskError } from '../run/atomic-folder'
-import { RunFolder } from '../run/folder'
 import { TextTable } from '../text/table'
+import { writeResult } from './write-result'
 
 /** Grasps drawn for each object. */
 const DRAWN = 64
@@ -66,15 +63,7 @@ export async function evaluateGrasps(trained: TrainedGrasps, out: string): Promi
   const text = await judgeText(trained, unseen, config.data, table)
   const result = { run: trained.run, model: path, grasps_per_object: DRAWN, ...means(objects), text, objects }
   print(result)
-  const run = new RunFolder(out, trained.run)
-  const file = run.metrics('evaluation.json')
-  try {
-    mkdirSync(run.metricsFolder, { recursive: true })
-    await writeFileAtomic(file, `${JSON.stringify(result, null, 2)}\n`)
-  } catch (error) {
-    throw diskError(error, file)
-  }
-  console.log(`Written to ${file}`)
+  await writeResult(out, result)
 }
 
 async function draw(

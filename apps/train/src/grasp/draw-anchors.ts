@@ -18,12 +18,16 @@ export interface DrawnAnchors {
   readonly anchors: Anchors
 }
 
-export interface DrawAnchorsOptions {
-  readonly condition: EncodedCondition
-  /** Whether the condition has a text. */
+/** A scene, and a text where `named`: without one all of the scene is meant. */
+export interface Told {
+  readonly encoded: EncodedCondition
   readonly named: boolean
+}
+
+export interface DrawAnchorsOptions {
+  readonly condition: Told
   /** What guidance leads away from; left out, the points are drawn as the condition has them. */
-  readonly against?: EncodedCondition | undefined
+  readonly against?: Told | undefined
   /** u + s·(c − u) of the logits. */
   readonly guidance: number
   readonly temperature: number
@@ -43,9 +47,9 @@ export async function drawAnchors(
   const { device } = model
   const judged = drawnOf(batch, JUDGED, pointKey)
   const candidates = frameTensors(device, judged)
-  const logits = await judge(model, candidates, condition, judged.length, options.named)
+  const logits = await judge(model, candidates, condition, judged.length)
   if (against && guidance !== 1) {
-    const less = await judge(model, candidates, against, judged.length, options.named)
+    const less = await judge(model, candidates, against, judged.length)
     for (const [b, row] of logits.entries())
       for (const [i, value] of row.entries()) row[i] = less[b][i] + guidance * (value - less[b][i])
   }
@@ -57,7 +61,7 @@ export async function drawAnchors(
     return drawn
   })
   const tensors = frameTensors(device, frames)
-  const features = scope(() => noGrad(() => model.encodeAnchors(tensors, condition)))
+  const features = scope(() => noGrad(() => model.encodeAnchors(tensors, condition.encoded)))
   return { frames, anchors: { frames: tensors, features } }
 }
 
@@ -65,9 +69,8 @@ export async function drawAnchors(
 async function judge(
   model: SceneDiT,
   candidates: Required<PoseFrames>,
-  condition: EncodedCondition,
+  { encoded, named: naming }: Told,
   scenes: number,
-  naming: boolean,
 ): Promise<Float32Array[]> {
   const logits = Array.from({ length: scenes }, () => new Float32Array(JUDGED))
   for (let start = 0; start < JUDGED; start += AT_ONCE) {
@@ -75,8 +78,8 @@ async function judge(
       noGrad(() => {
         const positions = slice(candidates.positions, 1, start, start + AT_ONCE)
         const rotations = slice(candidates.rotations, 1, start, start + AT_ONCE)
-        const features = model.encodeAnchors({ positions, rotations }, condition)
-        const { shape, named } = model.proposal!.forward(features, condition)
+        const features = model.encodeAnchors({ positions, rotations }, encoded)
+        const { shape, named } = model.proposal!.forward(features, encoded)
         // Places that suit, and that are part of what the text names: the product of the two chances.
         return naming ? add(shape, log(add(sigmoid(named), LEAST))) : detach(shape)
       }),

@@ -42,8 +42,10 @@ export async function drawGrasps(options: DrawGraspsOptions): Promise<Float32Arr
     for (let start = 0; start < scenes.length; start += batch) {
       if (interrupt?.requested) throw new Interrupted('stopped while drawing')
       const end = Math.min(start + batch, scenes.length)
-      // Grasps that a scene may carry are not the model's to see.
-      const seen = scenes.slice(start, end).map(({ name, points, fields }) => toModelScene({ name, points, fields }))
+      // Grasps that a scene may carry, and what of it is named, are not the model's to see.
+      const seen = scenes
+        .slice(start, end)
+        .map(({ name, points, fields }) => toModelScene({ name, points, fields: { normals: fields!.normals } }))
       const collated = collateScenes(seen)
       const encode = (texts: Float32Array | undefined) => {
         const width = (texts?.length ?? 0) / scenes.length
@@ -54,14 +56,13 @@ export async function drawGrasps(options: DrawGraspsOptions): Promise<Float32Arr
       // Poses that are given from the scene have to see it: without a negative text, no text is what guidance leads away from.
       const against = negative || (model.proposal && texts && guidance !== 1) ? encode(negative) : undefined
       const part = slice(noise, 0, start, end)
+      const told = {
+        condition: { encoded: condition, named: texts !== undefined },
+        against: against && { encoded: against, named: negative !== undefined },
+      }
       const anchored =
         model.proposal &&
-        (await drawAnchors(
-          model,
-          collated,
-          { condition, against, named: texts !== undefined, guidance, temperature, count },
-          stepKey.foldIn(start + 1),
-        ))
+        (await drawAnchors(model, collated, { ...told, guidance, temperature, count }, stepKey.foldIn(start + 1)))
       const predict: Predict = (x, t) => {
         const unguided = anchored && !against
         const scale = unguided

@@ -47,7 +47,11 @@ export class LocalEncoder extends Module {
     readonly config: LocalConfig,
   ) {
     super()
-    const { widths = [64, 128], normals = false } = config
+    const { widths = [64, 128], normals = false, centres } = config
+    if (centres?.length === 0)
+      throw new RangeError(
+        'LocalEncoder: centres is empty (expected at least one; leave it out to look from where the pose is)',
+      )
     if (normals && channels < 6)
       throw new RangeError(`LocalEncoder: normals need points of at least 6 channels, not ${channels}`)
     this.width = widths[widths.length - 1]
