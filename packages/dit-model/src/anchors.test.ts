@@ -1,4 +1,4 @@
-import { add, backward, type Device, reference, scope, slice, type Tensor } from '@ditkit/core'
+import { add, backward, type Device, reference, rngKey, scope, slice, type Tensor } from '@ditkit/core'
 import { hashNormal, largestError } from '@ditkit/oracle'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
@@ -10,7 +10,9 @@ import {
   hostBatch,
   LOCATED,
   onDevice,
+  setHashed,
 } from '../test/scene-models'
+import { AnchorEncoder } from './anchors'
 import { type EncodedCondition, type Proposed, poseFrames, proposalLoss, type SceneDiT } from './index'
 
 const T = [10, 500.5, 999]
@@ -73,6 +75,55 @@ describe('anchors', () => {
     expect(() => without.encodeAnchors(frames, encoded)).toThrow(/has no anchors/)
     without.dispose()
     for (const tensor of [features, ...Object.values(frames)]) tensor.dispose()
+  })
+})
+
+describe('what an anchor knows of itself', () => {
+  /** A turn by `angle` about z, then one about x, row-major. */
+  const turn = (angle: number, tilt = 0) => {
+    const [[c, s], [d, t]] = [angle, tilt].map(each => [Math.cos(each), Math.sin(each)])
+    return [
+      [c, -s, 0],
+      [d * s, d * c, -t],
+      [t * s, t * c, d],
+    ]
+  }
+
+  /** The features of three anchors, the first at the origin, among points with normals, all of which are turned and then moved. */
+  async function features(rotation: number[][], [dx, dy, dz]: number[]): Promise<number[]> {
+    const encoder = new AnchorEncoder(device, rngKey(0), 6, 8, { neighbors: 4, widths: [8], normals: true })
+    await setHashed(encoder, 'knows/')
+    const moved = (vectors: Float32Array, isPlace: (vector: number) => boolean) =>
+      vectors.map((_, i) => {
+        const first = i - (i % 3)
+        const value = rotation[i % 3].reduce((sum, factor, k) => sum + factor * vectors[first + k], 0)
+        return isPlace(first / 3) ? value + [dx, dy, dz][i % 3] : value
+      })
+    const anchors = hashNormal('knows/frames', [1, 3, FRAME]).fill(0, 0, 3)
+    const frames = moved(anchors, vector => vector % 3 === 0)
+    const cloud = moved(hashNormal('knows/points', [1, 9, 6]), vector => vector % 2 === 0)
+    const seen = scope(() =>
+      encoder.forward(poseFrames(device.tensor(frames, [1, 3, FRAME]), 'rotation-6d', 1), {
+        encoded: true,
+        points: device.tensor(cloud, [1, 9, 6]),
+        pointMask: device.full([1, 9], 1, { dtype: 'bool' }),
+      }),
+    )
+    encoder.dispose()
+    return values(seen)
+  }
+
+  it('is the same however the scene is turned about the vertical, and wherever on the floor it stands', async () => {
+    const here = await features(turn(0), [0, 0, 0])
+    expect(largestError(await features(turn(1.1), [2, -5, 0]), here)).toBeLessThan(1e-5)
+  })
+
+  it('is another at another height, and where another way is up', async () => {
+    const here = await features(turn(0), [0, 0, 0])
+    expect(largestError(await features(turn(0), [0, 0, 1]), here)).toBeGreaterThan(1e-2)
+    // The first anchor, about which the scene is tilted, stays at its height.
+    const tilted = await features(turn(0, 0.5), [0, 0, 0])
+    expect(largestError(tilted.slice(0, 8), here.slice(0, 8))).toBeGreaterThan(1e-2)
   })
 })
 

@@ -1,7 +1,16 @@
-import { type Device, matmul, reference, reshape, scope, type Tensor, transpose } from '@ditkit/core'
+import { concat, type Device, matmul, reference, reshape, scope, type Tensor, transpose } from '@ditkit/core'
 import { hashNormal } from '@ditkit/oracle'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { distanceFactors, type PoseFrameKind, poseFrames, relativeGeometry } from './pose-geometry'
+import {
+  composed,
+  distanceFactors,
+  fromFrame,
+  inFrame,
+  type PoseFrameKind,
+  type PoseFrames,
+  poseFrames,
+  relativeGeometry,
+} from './pose-geometry'
 
 let device: Device
 beforeAll(async () => {
@@ -112,5 +121,46 @@ describe('points seen from a pose', () => {
       return matmul(reshape(query, [1, 5]), transpose(reshape(key, [2, 5])))
     })
     near(got, [-(0.5 ** 2 + 2.5 ** 2 + 3 ** 2), 0])
+  })
+})
+
+describe('what is given in frames', () => {
+  const turns = [R, rotation([0.6, 0, -0.8], 2), rotation([0, 0, 1], -0.4), rotation([1, 0, 0], 3)]
+  const places = [
+    [1, 2, 3],
+    [-0.5, 0.25, 4],
+    [0.1, -7, 0],
+    [2, 0.3, -1],
+  ]
+  const times = (r: number[][], v: number[]) => r.map(row => row.reduce((sum, value, k) => sum + value * v[k], 0))
+  const product = (a: number[][], b: number[][]) =>
+    a.map(row => [0, 1, 2].map(column => row.reduce((sum, value, k) => sum + value * b[k][column], 0)))
+  /** Two poses, from `first` on. */
+  const frames = (first: number, turned = true): PoseFrames => ({
+    positions: device.tensor(places.slice(first, first + 2).flat(), [1, 2, 3]),
+    ...(turned && { rotations: device.tensor(turns.slice(first, first + 2).flat(2), [1, 2, 3, 3]) }),
+  })
+
+  it('turns with them: R·vector, and back', async () => {
+    const vectors = [...hashNormal('vectors', [1, 2, 2, 3])]
+    const given = () => device.tensor(vectors, [1, 2, 2, 3])
+    const want = [0, 1, 2, 3].flatMap(i => times(turns[i >> 1], vectors.slice(3 * i, 3 * i + 3)))
+    near(await read(() => fromFrame(frames(0), given())), want)
+    near(await read(() => inFrame(frames(0), fromFrame(frames(0), given()))), vectors)
+    near(await read(() => fromFrame(frames(0, false), given())), vectors)
+  })
+
+  it('as frames is at p + R·q, turned by R·S; by S alone where the outer faces nowhere, and not where the inner does', async () => {
+    const both = (outerTurned: boolean, innerTurned: boolean) =>
+      read(() => {
+        const { positions, rotations } = composed(frames(0, outerTurned), frames(2, innerTurned))
+        return rotations ? concat([reshape(positions, [-1]), reshape(rotations, [-1])], 0) : reshape(positions, [-1])
+      })
+    const moved = (i: number, by: number[]) => by.map((value, axis) => places[i][axis] + value)
+    const at = [0, 1].flatMap(i => moved(i, times(turns[i], places[i + 2])))
+    const straight = [0, 1].flatMap(i => moved(i, places[i + 2]))
+    near(await both(true, true), [...at, ...[0, 1].flatMap(i => product(turns[i], turns[i + 2])).flat()])
+    near(await both(true, false), at)
+    near(await both(false, true), [...straight, ...turns.slice(2).flat(2)])
   })
 })

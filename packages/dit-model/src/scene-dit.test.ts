@@ -141,6 +141,39 @@ describe('poses', () => {
   })
 })
 
+describe('ownAxes', () => {
+  it('adds to each vector of the output one along the axes of its pose', async () => {
+    const config = { ...POINTNET, scene: undefined, textDim: 0, poseFrame: 'rotation-6d', ownAxes: true } as const
+    const of = new SceneDiT(device, rngKey(1), config).eval()
+    // The axes of the two poses: the world's y, −x, z; and z, x, y.
+    const axes = [
+      [0, 1, 0, -1, 0, 0, 0, 0, 1],
+      [0, 0, 1, 1, 0, 0, 0, 1, 0],
+    ]
+    const x = device.tensor(
+      axes.flatMap(own => [7, 8, 9, ...own.slice(0, 6), 0.5]),
+      [1, 2, POSE],
+    )
+    /** The output when the last layer says these numbers to every pose: ten of the world, then three vectors of its own. */
+    const told = async (numbers: number[]) => {
+      const bias = { shape: [19], dtype: 'f32', data: Float32Array.from(numbers) } as const
+      await of.loadStateDict(new Map([['final_layer.linear.bias', bias]]), { strict: false })
+      return read(() => of.forward(x, 5))
+    }
+    for (const vector of [0, 1, 2])
+      for (const axis of [0, 1, 2]) {
+        const numbers = Array.from({ length: 19 }, (_, i) => (i < POSE ? i : Number(i === POSE + 3 * vector + axis)))
+        const want = axes.flatMap(own => {
+          const column = own.slice(3 * axis, 3 * axis + 3)
+          return Array.from({ length: POSE }, (_, i) => i + (Math.floor(i / 3) === vector ? column[i % 3] : 0))
+        })
+        near(await told(numbers), want, 6)
+      }
+    x.dispose()
+    of.dispose()
+  })
+})
+
 describe('conditions', () => {
   it('left out, or without a valid point or word, are none', async () => {
     const { points, text } = batch.condition

@@ -214,6 +214,50 @@ describe('LocalEncoder', () => {
     encoder.dispose()
   })
 
+  it('with centres sees the points nearest to each of them, from where the pose is, not those nearest to the pose', async () => {
+    const config = { neighbors: 2, centres: [[0.9, 0, 0] as const, [0, -0.2, 1.1] as const], widths: [6] }
+    const encoder = new LocalEncoder(device, rngKey(0), 5, config)
+    await setHashed(encoder, 'centres/')
+    const weights = await encoder.stateDict()
+    // A quarter turn to the left: its axes are the world's y, −x and z.
+    const pose = [0.2, -0.1, 0.3]
+    const frame = device.tensor([...pose, 0, 1, 0, -1, 0, 0], [1, 1, 9])
+    const cloud = rowsOf([...hashNormal('centres/cloud', [1, 12, 5])], 5)
+    const run = (points: number[][]) =>
+      read(
+        scope(() =>
+          encoder.forward(
+            poseFrames(frame, 'rotation-6d', 1),
+            device.tensor(points.flat(), [1, 12, 5]),
+            device.full([1, 12], 1, { dtype: 'bool' }),
+          ),
+        ),
+      )
+    const chosen = config.centres.flatMap(([x, y, z]) => {
+      const centre = [pose[0] - y, pose[1] + x, pose[2] + z]
+      return [...cloud].sort((a, b) => distance(a, centre) - distance(b, centre)).slice(0, 2)
+    })
+    const rows = chosen.map(p => {
+      const [x, y, z] = pose.map((value, axis) => p[axis] - value)
+      return layers(weights, 'mlp.', [y, -x, z, ...p.slice(3)])
+    })
+    const seen = await run(cloud)
+    near(seen, maximum(rows, 6))
+    // What lies elsewhere, if only next to the pose, may hold anything.
+    const elsewhere = cloud.filter(p => !chosen.includes(p)).sort((a, b) => distance(a, pose) - distance(b, pose))
+    expect(distance(elsewhere[0], pose)).toBeLessThan(Math.max(...chosen.map(p => distance(p, pose))))
+    const changed = (which: number[]) => cloud.map(p => (p === which ? [...p.slice(0, 3), 9, -9] : p))
+    expect(await run(changed(elsewhere[0]))).toEqual(seen)
+    expect(await run(changed(chosen[0]))).not.toEqual(seen)
+    for (const owner of [frame, encoder]) owner.dispose()
+  })
+
+  it('refuses to look at no centre at all', () => {
+    const make = () => new LocalEncoder(device, rngKey(0), 5, { neighbors: 2, centres: [] })
+    expect(make).toThrow(RangeError)
+    expect(make).toThrow(/LocalEncoder: centres is empty \(expected at least one; leave it out/)
+  })
+
   it('needs channels for the normals that it is to turn', () => {
     expect(() => new LocalEncoder(device, rngKey(0), 5, { neighbors: 2, normals: true })).toThrow('at least 6 channels')
   })
