@@ -1,9 +1,11 @@
 import { rngKey } from '@ditkit/core'
+import type { Mesh } from '@ditkit/scene-collate'
 import { expect, test } from 'vitest'
 import { boxMesh, cupMesh, cylinderMesh, sphereMesh } from '../../test/shapes'
 import { Bvh } from './bvh'
 import { deriveGrasps, holdsNearby } from './derive'
 import { gradeGrasp, onTable } from './grade'
+import { PARALLEL_JAW } from './gripper'
 import { exchangeFingers, POSE_SIZE, readPose, writePose } from './pose'
 import { poseDistance, spreadPoses } from './spread'
 
@@ -28,6 +30,24 @@ for (const [name, mesh] of Object.entries(SHAPES)) {
     }
   })
 }
+
+test('grasps hold at twice the margin where there are enough such; else those of smaller margins join them', () => {
+  const shares = (mesh: Mesh, count: number, attempts: number) => {
+    const grasps = deriveGrasps(mesh, { key: rngKey(5), count, attempts })
+    expect(grasps.length).toBeGreaterThan(10)
+    const scene = onTable(new Bvh(mesh))
+    return [2, 1.5].map(
+      margin => grasps.filter(grasp => holdsNearby(scene, grasp, PARALLEL_JAW, margin)).length / grasps.length,
+    )
+  }
+  expect(shares(SHAPES.cylinder, 12, 1000)[0]).toBe(1)
+  // Too few attempts to find a third of so many that hold at twice the margin.
+  const [twice, less] = shares(SHAPES.cylinder, 300, 300)
+  expect(twice).toBeGreaterThan(0.5)
+  expect(less).toBeGreaterThan(twice)
+  // Twice the margin is 6 mm, and the fingers have 5 mm to either side of this box.
+  expect(shares(boxMesh(0.07, 0.2, 0.06), 12, 1000)).toEqual([0, 1])
+})
 
 test('grasps are a function of the key', () => {
   const derive = (seed: number) => deriveGrasps(SHAPES.box, { key: rngKey(seed), count: 8, attempts: 500 })
