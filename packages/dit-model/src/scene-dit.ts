@@ -1,6 +1,6 @@
-// SceneDiT: a Diffusion Transformer over poses, conditioned on a scene (a point cloud) and a text, top to bottom: block, last
-// layer, model. A block is self-attention over the poses, cross-attention to the scene and to the text, and an MLP (as in
-// PixArt-α, Chen et al. 2023, arXiv:2310.00426); or a double-stream block (double-stream.ts). The options: scene-dit-config.ts.
+// SceneDiT: a Diffusion Transformer over poses, conditioned on a scene (a point cloud) and a text: block, then model. A block is
+// self-attention over the poses, cross-attention to the scene and to the text, and an MLP (as in PixArt-α, Chen et al. 2023,
+// arXiv:2310.00426); or a double-stream block (double-stream.ts). The last layer: pose-output.ts; the options: scene-dit-config.ts.
 
 import {
   add,
@@ -33,13 +33,13 @@ import {
   composed,
   distanceFactors,
   FRAME_VECTORS,
-  fromFrame,
   inFrame,
   type PoseFrameKind,
   type PoseFrames,
   poseFrames,
   relativeGeometry,
 } from './pose-geometry'
+import { PoseOutput } from './pose-output'
 import { type CompleteSceneDiTConfig, completeConfig, type SceneDiTConfig } from './scene-dit-config'
 import { type Timesteps, timestepSinusoids } from './timestep-embedding'
 import { CrossAttention, SelfAttention } from './token-attention'
@@ -132,33 +132,6 @@ class SceneDiTBlock extends ConditionedBlock implements SceneBlock {
       bias: geometry && this.geometric_bias?.forward(geometry),
       factoredBias: distanceQuery && distanceKey && this.distance_bias?.forward(distanceQuery, distanceKey),
     }
-  }
-}
-
-/** Pose tokens [B, G, C] → [B, G, poseDim]; zero at first. With `ownAxes` the linear layer also gives a vector along the pose's own axes for each of its vectors. */
-class PoseOutput extends ConditionedBlock {
-  readonly linear: Linear
-  private readonly vectors: number
-
-  constructor(device: Device, key: RngKey, config: CompleteSceneDiTConfig) {
-    const [linear, modulation] = key.split(2)
-    // The last layer has nothing to gate.
-    const conditioning = config.conditioning === 'none' ? 'none' : 'adaLN'
-    super(device, modulation, { ...config, conditioning }, 1)
-    const { poseDim, ownAxes, poseFrame, hiddenSize } = config
-    this.vectors = ownAxes && poseFrame !== 'none' ? FRAME_VECTORS[poseFrame] : 0
-    this.linear = new Linear(device, linear, hiddenSize, poseDim + 3 * this.vectors, ZERO)
-  }
-
-  forward(h: Tensor, c: Tensor, frames: PoseFrames | undefined): Tensor {
-    const out = this.linear.forward(this.normed(0, h, this.modulation(c)))
-    if (this.vectors === 0 || !frames) return out
-    const [batch, count] = out.shape
-    const own = 3 * this.vectors
-    const poseDim = out.shape[2] - own
-    const turned = fromFrame(frames, reshape(slice(out, 2, poseDim), [batch, count, this.vectors, 3]))
-    const moved = add(slice(out, 2, 0, own), reshape(turned, [batch, count, own]))
-    return own === poseDim ? moved : concat([moved, slice(out, 2, own, poseDim)], 2)
   }
 }
 
