@@ -105,21 +105,22 @@ describe('the bias', () => {
     return rows.map(row => row.figures!)
   }
 
-  it.each(['dense', 'factored'])(
-    '%s has a scale and weights that move, and are in the metrics of every step',
-    async bias => {
-      const figures = await scaleOf(bias, biased(bias))
-      expect(figures.map(row => Object.keys(row).sort())).toEqual(
-        Array.from({ length: 6 }, () => ['bias_scale', 'camera_weight', 'lidar_weight']),
-      )
-      expect(figures[0].bias_scale).toBeCloseTo(2.5, 5)
-      expect(Math.abs(figures[5].bias_scale - figures[0].bias_scale)).toBeGreaterThan(1e-3)
-      for (const name of ['lidar_weight', 'camera_weight']) {
-        expect(Math.abs(figures[5][name] - figures[0][name])).toBeGreaterThan(1e-4)
-        expect(Math.abs(figures[5][name])).toBeLessThan(1)
-      }
-    },
-  )
+  it.each([
+    ['dense', 'window'],
+    ['dense', 'gaussian'],
+    ['factored', 'gaussian'],
+  ])('as a %s %s has a scale and weights that move, and are in the metrics of every step', async (bias, shape) => {
+    const figures = await scaleOf(`${bias}-${shape}`, biased(bias, `detect.bias_shape=${shape}`))
+    expect(figures.map(row => Object.keys(row).sort())).toEqual(
+      Array.from({ length: 6 }, () => ['bias_scale', 'camera_weight', 'lidar_weight']),
+    )
+    expect(figures[0].bias_scale).toBeCloseTo(2.5, 5)
+    expect(Math.abs(figures[5].bias_scale - figures[0].bias_scale)).toBeGreaterThan(1e-3)
+    for (const name of ['lidar_weight', 'camera_weight']) {
+      expect(Math.abs(figures[5][name] - figures[0][name])).toBeGreaterThan(1e-4)
+      expect(Math.abs(figures[5][name])).toBeLessThan(1)
+    }
+  })
 
   it('keeps a scale that is not to be learned', async () => {
     const figures = await scaleOf('frozen', biased('dense', 'detect.learn_bias_scale=false', 'detect.bias_scale=3'))
@@ -141,17 +142,19 @@ it('an ablation trains every variant, tabulates it, and does nothing twice', asy
   const variants = await ablate(request)
   expect(variants!.map(({ name, runs }) => [name, runs.length])).toEqual([
     ['no bias', 1],
-    ['dense bias, scale learned', 1],
-    ['dense bias, scale frozen', 1],
-    ['factored bias, scale learned', 1],
-    ['factored bias, scale frozen', 1],
+    ['dense window, scale learned', 1],
+    ['dense window, scale frozen', 1],
+    ['dense Gaussian, scale learned', 1],
+    ['dense Gaussian, scale frozen', 1],
+    ['factored Gaussian, scale learned', 1],
+    ['factored Gaussian, scale frozen', 1],
   ])
   const [none, learned] = variants!
   expect(none.mean.bias_scale).toBeUndefined()
   expect(learned.mean.bias_scale).not.toBe(variants![2].mean.bias_scale)
   const folder = join(request.out, 'output', 'ablation')
   const table = readFileSync(join(folder, 'ablation.md'), 'utf8')
-  expect(table.match(/^\| .*\|$/gm)).toHaveLength(2 + 5)
+  expect(table.match(/^\| .*\|$/gm)).toHaveLength(2 + 7)
   expect(readdirSync(folder)).toContain('ablation.png')
   expect(await ablate(request)).toEqual(variants)
   expect(readFileSync(join(folder, 'ablation.md'), 'utf8')).toBe(table)
@@ -191,11 +194,12 @@ describe('what does not fit is refused', () => {
     await expect(sample(request)).rejects.toThrow('ditkit eval detect scores it')
   })
 
-  it('another objective, other data, and fewer queries than objects', () => {
+  it('another objective, other data, factors of a window, and fewer queries than objects', () => {
     expect(() => loadConfig('detect', ['objective=flow'])).toThrow('goes with objective=set-prediction')
     expect(() => loadConfig('digits', ['objective=set-prediction'])).toThrow('goes with objective=set-prediction')
     expect(() => loadConfig('detect', ['train.recompute=true'])).toThrow('a detector knows neither')
     expect(() => loadConfig('detect', ['detect.window=4'])).toThrow('no cell is in the middle')
+    expect(() => loadConfig('detect', ['detect.bias_shape=window'])).toThrow('a window has no low rank')
     expect(() => loadConfig('detect', ['detect.queries=3'])).toThrow('every object needs a query of its own')
   })
 })

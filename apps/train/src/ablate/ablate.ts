@@ -1,7 +1,7 @@
 // ditkit ablate detect [key=value …] [--steps 400] [--seeds 3] [--out FOLDER] [--overwrite]
 //
-// Trains the recipe `detect` without a bias, with a dense and with a factored one, its scale learned or frozen, with several seeds each;
-// writes one table and one plot of what they are worth.
+// Trains the recipe `detect` without a bias, with a dense window, and with a Gaussian that is dense or factored, its scale learned or frozen,
+// with several seeds each; writes one table and one plot of what they are worth.
 
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'

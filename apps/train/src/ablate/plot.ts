@@ -12,7 +12,8 @@ export interface PlottedVariant {
 }
 
 const SIZE = { width: 1000, height: 640 }
-const COLORS = ['#5b6470', '#b5482f', '#e0a08a', '#1f5fa8', '#8fb3dc']
+/** Of no bias, then of each bias with its scale learned and, lighter, frozen. */
+const COLORS = ['#5b6470', '#b5482f', '#e0a08a', '#2f7d4f', '#93c9a8', '#1f5fa8', '#8fb3dc']
 const PANELS = [
   { title: 'recall within 10 cm, held-out objects', column: 'recall_10cm' },
   { title: 'mean centre error, held-out objects, metres', column: 'centre_error' },

@@ -100,9 +100,11 @@ const tabletop = z.strictObject({
 const detect = z.strictObject({
   /** Learned object queries. */
   queries: count().default(24),
-  /** What attention to the tokens adds for where a query looks: nothing, a hard window, or its smooth form as factors. */
+  /** How attention to the tokens is told where a query looks: not at all, by a bias of every query and token, or by that bias as factors. */
   bias: z.enum(['none', 'dense', 'factored']).default('factored'),
-  /** Of dense: the window's side in cells of a grid, odd. Of factored: the Gaussian's deviations as shares of the sides of grid and images. */
+  /** What the bias is: a hard window, or a Gaussian. When left out, a window for dense; factored has the Gaussian only. */
+  bias_shape: z.enum(['window', 'gaussian']).optional(),
+  /** The window's side in cells of a grid, odd; the Gaussian's deviations as shares of the sides of grid and images. */
   window: count()
     .refine(cells => cells % 2 === 1, { error: 'is even, and then no cell is in the middle' })
     .default(7),
@@ -288,6 +290,11 @@ export const configSchema = z
   .refine(c => c.data.kind !== 'tabletop' || c.detect.queries >= c.data.most_objects, {
     path: ['detect', 'queries'],
     error: 'is less than data.most_objects: every object needs a query of its own',
+  })
+  .refine(c => c.detect.bias !== 'factored' || c.detect.bias_shape !== 'window', {
+    path: ['detect', 'bias_shape'],
+    error:
+      'a window has no low rank, so there are no factors of it: take detect.bias=dense, or detect.bias_shape=gaussian',
   })
   .refine(c => c.data.kind !== 'tabletop' || (c.model.compute_dtype === 'f32' && !c.train.recompute), {
     path: ['data', 'kind'],

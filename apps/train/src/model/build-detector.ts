@@ -16,6 +16,7 @@ export function buildDetector(device: Device, key: RngKey, config: Config, data:
   const {
     queries,
     bias,
+    bias_shape = bias === 'dense' ? 'window' : 'gaussian',
     window: cells,
     sigma: [lidar, cameras],
     bias_scale,
@@ -40,9 +41,7 @@ export function buildDetector(device: Device, key: RngKey, config: Config, data:
     },
     firstContent: 'position',
     bias,
-    ...(bias !== 'none' && {
-      biasShape: bias === 'dense' ? { type: 'window', cells } : { type: 'gaussian', sigma: { lidar, cameras } },
-    }),
+    biasShape: bias_shape === 'window' ? { type: 'window', cells } : { type: 'gaussian', sigma: { lidar, cameras } },
     biasScale: { init: bias_scale, learnable: learn_bias_scale },
   })
 }
