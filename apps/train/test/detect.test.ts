@@ -10,7 +10,6 @@ import { ablate } from '../src/ablate/ablate'
 import { loadConfig } from '../src/config/load'
 import { openDevice } from '../src/device'
 import { evaluate } from '../src/evaluate/evaluate'
-import { plan } from '../src/plan/plan'
 import { readMetrics } from '../src/run/metrics'
 import { sample } from '../src/sample'
 import { openTask } from '../src/task/open'
@@ -188,8 +187,7 @@ it('eval scores it on held-out objects beside another scene', async () => {
 }, 60_000)
 
 describe('what does not fit is refused', () => {
-  it('by plan and by sample, which say why', async () => {
-    await expect(plan({ recipe: 'detect', overrides: [] })).rejects.toThrow('plan does not know set prediction')
+  it('by sample, which says what there is in its place', async () => {
     const request = { model: 'detect', out, seed: 0, to: join(root, 'x'), animation: 'none' as const, overrides: [] }
     await expect(sample(request)).rejects.toThrow('ditkit eval detect scores it')
   })

@@ -302,8 +302,7 @@ export const configSchema = z
   })
 
 export type Config = z.infer<typeof configSchema>
-export type DataConfig = Config['data']
-export type ImageDataConfig = Exclude<DataConfig, ObjectsConfig | TabletopConfig>
+export type ImageDataConfig = Exclude<Config['data'], ObjectsConfig | TabletopConfig>
 export type MnistConfig = z.infer<typeof mnist>
 export type BlobsConfig = z.infer<typeof blobs>
 export type ImagesConfig = z.infer<typeof images>

@@ -35,9 +35,19 @@ const LATENTS = [
   'model.heads=2',
 ]
 
+/** A loss that waits for what the model says. */
+const TABLES = [
+  'data.scenes=4',
+  'data.validation=2',
+  'data.grid=12',
+  'model.hidden=32',
+  'train.batch=4',
+  'sample.count=2',
+]
+
 async function predicted(recipe: string, overrides: readonly string[]) {
   const { config } = loadConfig(recipe, overrides)
-  return predict(config, await standInFor(config.data))
+  return predict(config, await standInFor(config))
 }
 
 /** Peak bytes of two training steps without validation, and the weights' bytes after them. */
@@ -60,6 +70,9 @@ describe('the predicted peak of a training step is the measured one', () => {
     ['dit-s', [...LATENTS]],
     ['dit-s', [...LATENTS, 'train.batch=12', 'train.accumulate=3']],
     ['dit-s', [...LATENTS, 'freeze=["blocks.0.*"]', 'model.compute_dtype=bf16']],
+    ['detect', [...TABLES]],
+    ['detect', [...TABLES, 'detect.bias=dense', 'train.accumulate=2', 'detect.denoising_groups=0']],
+    ['detect', [...TABLES, 'detect.bias=none']],
   ])('%s %j', async (recipe, overrides) => {
     const { peaks, components } = await predicted(recipe, overrides)
     const { peakBytes } = await measured(recipe, overrides)
@@ -89,6 +102,17 @@ it('components are the sizes that the model has', async () => {
   // Backward does twice the products of forward, but for the gradient of the images, which nobody wants.
   expect(operations.backward.matmul / operations.forward.matmul).toBeCloseTo(2, 1)
   expect(operations.forward.attention).toBe(3 * 4 * 8 * 2 * 16 * 16 * 32)
+})
+
+it('a detector is planned with its losses, and without what it does not know', async () => {
+  const { prediction, alternatives, memory } = await plan({ recipe: 'detect', overrides: TABLES, memory: '8GB' })
+  const { components, operations } = prediction
+  expect(memory.fits).toBe(true)
+  expect(components['saved activations']).toBeGreaterThan(0.3 * prediction.peaks.step)
+  expect(operations.forward.attention).toBeGreaterThan(0)
+  expect(operations.backward.matmul / operations.forward.matmul).toBeGreaterThan(1.5)
+  expect(alternatives.map(({ overrides }) => overrides)).toContainEqual(['train.accumulate=2'])
+  expect(alternatives.flatMap(({ overrides }) => overrides)).not.toContain('train.recompute=true')
 })
 
 it('recomputing saves activations, costs a forward pass, and changes no weight', async () => {
@@ -143,7 +167,7 @@ it('a data set is stood in for by its shape', async () => {
     ['data.kind=images', `data.folder=${join(folder, 'photos')}`, 'data.size=8', 'data.validation=0.2'],
   ]) {
     const { config } = loadConfig('digits', overrides)
-    const { task } = await standInFor(config.data)
+    const { task } = await standInFor(config)
     const real = await openTask(config, () => {})
     const shapeOf = ({ format, train, validation }: Task) => [format, train.count, validation.count]
     expect(shapeOf(task)).toEqual(shapeOf(real))

@@ -45,7 +45,7 @@ export async function plan(request: PlanRequest): Promise<Plan> {
   const available = request.memory === undefined ? memoryOfProcess() : parseMemory(request.memory)
   const { name, config } = loadConfig(request.recipe, request.overrides)
   if (config.device !== 'cpu') throw new UserError(`plan is about device=cpu, not device=${config.device}`)
-  const data = await standInFor(config.data)
+  const data = await standInFor(config)
   const judge = async (settings: Config, images: StandIn) => {
     const prediction = await predict(settings, images)
     const needed = neededBy(prediction)
@@ -82,8 +82,8 @@ const fits = ({ process }: Prediction, needed: number, available: number) =>
   needed <= available && process.leastTensors <= 0.9 * available
 
 /** What may be changed for less memory: first what changes no result, then what does. */
-function otherSettings({ train, sample }: Config, { peak, peaks }: Prediction): string[][] {
-  const recompute = train.recompute ? [] : ['train.recompute=true']
+function otherSettings({ data, train, sample }: Config, { peak, peaks }: Prediction): string[][] {
+  const recompute = train.recompute || data.kind === 'tabletop' ? [] : ['train.recompute=true']
   const accumulate = [2, 4, 8, 16]
     .map(times => train.accumulate * times)
     .filter(count => train.batch % count === 0)

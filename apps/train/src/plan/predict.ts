@@ -3,6 +3,7 @@
 
 import { cpuDryRun, type MemoryLedger } from '@ditkit/backend-cpu'
 import type { Config } from '../config/schema'
+import type { Batch } from '../task/task'
 import { trainStep } from '../train'
 import { openSession, type Session } from '../training/session'
 import { validate } from '../training/validation'
@@ -83,23 +84,28 @@ export async function predict(config: Config, { task, bytes }: StandIn): Promise
   }
 }
 
-/** Runs a step, telling the ledger which part of it runs; returns the times at which a forward pass was over. */
+/**
+ * Runs a step, telling the ledger which part of it runs; returns the times at which a forward pass was over. A loss that waits for the
+ * model's answer is told zeros: its sizes are the same.
+ */
 async function stepInPhases(session: Session, ledger: MemoryLedger): Promise<number[]> {
-  const { objective, optimizer } = session
+  const { batches, optimizer } = session
   const forwardEnds: number[] = []
-  const watched: Session = {
-    ...session,
-    objective: {
-      ...objective,
-      loss(...args) {
-        ledger.phase = 'forward'
-        const loss = objective.loss(...args)
-        ledger.phase = 'backward'
-        forwardEnds.push(ledger.time)
-        return loss
-      },
-    },
+  const over = <T>(result: T): T => {
+    ledger.phase = 'backward'
+    forwardEnds.push(ledger.time)
+    return result
   }
+  const watched = (batch: Batch): Batch => ({
+    nonFinite: () => batch.nonFinite(),
+    loss(learner, key) {
+      ledger.phase = 'forward'
+      const loss = batch.loss(learner, key)
+      if (!('answered' in loss)) return over(loss)
+      return { answered: loss.answered.then(rest => () => over(rest())) }
+    },
+  })
+  const ofStep = batches.ofStep.bind(batches)
   const step = optimizer.step.bind(optimizer)
   // The first step is unlike those that follow: there is no report of a step before it to free.
   await trainStep(session, 0)
@@ -107,8 +113,11 @@ async function stepInPhases(session: Session, ledger: MemoryLedger): Promise<num
     ledger.phase = 'optimizer'
     step(options)
   }
+  batches.ofStep = function* (at) {
+    for (const { batch, key } of ofStep(at)) yield { batch: watched(batch), key }
+  }
   ledger.phase = 'data'
-  await trainStep(watched, 0)
+  await trainStep(session, 0)
   return forwardEnds
 }
 

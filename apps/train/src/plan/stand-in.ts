@@ -1,12 +1,12 @@
 // A task with data of the shape a configuration's has, without its images: enough to run a step that computes nothing.
 
-import type { DataConfig } from '../config/schema'
+import type { Config } from '../config/schema'
 import { ImageSplit } from '../data/dataset'
 import { surveyImages } from '../data/images'
 import { readMnist } from '../data/mnist'
 import { classNames } from '../data/random'
-import { UserError } from '../errors'
 import type { ImageFormat } from '../model/build'
+import { DetectTask } from '../task/detect'
 import { GraspTask } from '../task/grasps'
 import { ImageTask } from '../task/images'
 import type { Task } from '../task/task'
@@ -19,20 +19,25 @@ export interface StandIn {
 
 /** A scene keeps 2,048 points with normals (49 kB) and a stretched mesh (some 2,500 triangles, 45 kB), once it was looked at. */
 const SCENE_BYTES = 94e3
+/** A point with its normal: what a table keeps once it was looked at. */
+const POINT_BYTES = 24
+
+const warn = (line: string) => console.warn(line)
 
 /** Decodes no image. Throws a UserError where the data set cannot be found. */
-export async function standInFor(config: DataConfig): Promise<StandIn> {
+export async function standInFor({ data: config, detect }: Config): Promise<StandIn> {
   switch (config.kind) {
     case 'objects':
       // Small enough to be loaded: a scene is made when it is read.
       return {
-        task: await GraspTask.open(config, line => console.warn(line)),
+        task: await GraspTask.open(config, warn),
         bytes: (config.scenes + config.validation) * SCENE_BYTES,
       }
     case 'tabletop':
-      throw new UserError(
-        'plan does not know set prediction (data.kind=tabletop): its loss depends on what the model says, which a dry run does not compute',
-      )
+      return {
+        task: new DetectTask(config, detect, warn),
+        bytes: (config.scenes + config.validation) * (config.points[1] + config.camera_points) * POINT_BYTES,
+      }
     case 'mnist': {
       const { size, classes, train } = readMnist(config.folder)
       return standIn({ channels: 1, size, classes }, train.count, config.validation, 1)
