@@ -169,7 +169,7 @@ describe('sample --scene', () => {
 
   it('is led away from a negative text, which needs guidance, and from nothing by the text itself', async () => {
     const scene = join(root, 'box.xyz')
-    const draw = async (guidance: number, text: string, negative?: string) => {
+    const draw = async (guidance: number, text?: string, negative?: string) => {
       await sample({ ...request, scene, text, negative, guidance, count: 5 })
       return (await samplesIn(`${to}.pt`)).data as Float32Array
     }
@@ -179,6 +179,11 @@ describe('sample --scene', () => {
     const away = await draw(3, 'a mug', 'a lamp')
     expect(away).not.toEqual(await draw(3, 'a mug'))
     expect(away).not.toEqual(same)
+    // A negative text alone leads away from itself, towards anything.
+    const anything = await draw(2, undefined, 'a lamp')
+    expect(anything).not.toEqual(await draw(1))
+    expect(anything).not.toEqual(await draw(2, undefined, 'a mug'))
+    await expect(draw(2)).rejects.toThrow(/^--guidance 2: .* is guided by texts alone; say --text, or --negative/)
     await expect(draw(1, 'a mug', 'a lamp')).rejects.toThrow('--negative has no influence without guidance')
     await expect(draw(2, 'a mug', ' ')).rejects.toThrow('--negative is empty')
     await expect(draw(2, 'mug '.repeat(200))).rejects.toThrow('--text ("mug mug')

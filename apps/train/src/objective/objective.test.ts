@@ -58,6 +58,32 @@ describe('a coupling of the recipe', () => {
   })
 })
 
+it('trains at times whose log(t / (1 − t)) has the mean and the deviation that the recipe says', async () => {
+  const rows = 4000
+  const data = device.zeros([rows, 1])
+  const host = { values: new Float32Array(rows), rows }
+  const moments = (...overrides: string[]) => {
+    const logits: number[] = []
+    const loss = scope(() => {
+      const objective = objectiveOf('flow.time=logit-normal', ...overrides)
+      const predict = (x: Tensor, times: number | number[]) => {
+        for (const t of [times].flat()) logits.push(Math.log(objective.progress(t) / (1 - objective.progress(t))))
+        return mul(x, 0)
+      }
+      return objective.loss(predict, data, rngKey(7), host)
+    })
+    loss.dispose()
+    const mean = logits.reduce((sum, value) => sum + value, 0) / rows
+    const variance = logits.reduce((sum, value) => sum + (value - mean) ** 2, 0) / rows
+    return [mean, Math.sqrt(variance)]
+  }
+  const near = (values: number[]) => values.map(value => expect.closeTo(value, 1))
+  expect(moments()).toEqual(near([0, 1]))
+  expect(moments('flow.time_mean=0.8')).toEqual(near([0.8, 1]))
+  expect(moments('flow.time_mean=-0.5', 'flow.time_std=0.6')).toEqual(near([-0.5, 0.6]))
+  data.dispose()
+})
+
 describe('drawing', () => {
   /** Samples [2, 1, 2, 2] of a model that always says x + 3, with how often it was asked, and at which times. */
   async function draw(...overrides: string[]) {
@@ -81,6 +107,23 @@ describe('drawing', () => {
     expect(times[0]).toBeCloseTo(0, 2)
     expect(times[3]).toBeCloseTo(1, 2)
     expect([...times].sort((a, b) => a - b)).toEqual(times)
+  })
+
+  it('of a flow starts from noise of the deviation that the recipe says', async () => {
+    const first = async (...overrides: string[]) => {
+      const states: Promise<ArrayLike<number>>[] = []
+      const noise = device.tensor(hostNormal(rngKey(8), 8), [2, 1, 2, 2])
+      const predict = (x: Tensor) => {
+        states.push(x.data())
+        return scope(() => mul(x, 0))
+      }
+      const drawn = await objectiveOf(...overrides).draw(predict, { noise, key: rngKey(6) })
+      for (const tensor of [noise, drawn]) tensor.dispose()
+      return Array.from(await states[0])
+    }
+    const plain = await first()
+    expect(plain).toEqual([...Float32Array.from(hostNormal(rngKey(8), 8))])
+    expect(await first('flow.noise_scale=0.5')).toEqual(plain.map(value => 0.5 * value))
   })
 
   it.each(['flow', 'ddpm'])('corrects by %s as often as asked, by key', async kind => {
