@@ -4,19 +4,16 @@
 // et al. 2021, arXiv:2103.14127, anchors grasps to points in this way.)
 
 import {
-  abs,
   add,
   concat,
   type Device,
-  exp,
-  log,
   mean,
   mul,
-  neg,
   type RngKey,
   reshape,
   scope,
   slice,
+  softplus,
   sum,
   type Tensor,
   where,
@@ -140,10 +137,4 @@ export function proposalLoss({ shape, named: belongs }: Proposed, anchors: numbe
     )
     return add(mul(sum(told), 1 / total), mean(softplus(mul(belongs, sign(named)))))
   }, 'proposalLoss')
-}
-
-/** log(1 + eˣ), without overflow; its gradient at 0 is exact. */
-function softplus(x: Tensor): Tensor {
-  const size = abs(x)
-  return add(mul(add(x, size), 0.5), log(add(exp(neg(size)), 1)))
 }

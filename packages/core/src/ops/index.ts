@@ -73,6 +73,7 @@ export {
   sign,
   silu,
   sin,
+  softplus,
   sqrt,
   square,
   tanh,

@@ -116,6 +116,18 @@ export const relu: (x: Tensor) => Tensor = unary('relu', {
   gradient: (b, g, x) => b.select(b.lt(b.constant(0), x), g, b.constant(0)),
 })
 
+/** log(1 + exp(x)), without overflow, and to all digits where it is next to 0 (Goldberg 1991, theorem 4). */
+export const softplus: (x: Tensor) => Tensor = unary('softplus', {
+  forward: (b, x) => {
+    const one = b.constant(1)
+    const e = b.exp(b.neg(b.abs(x)))
+    const sum = b.add(one, e)
+    const rest = b.select(b.eq(sum, one), e, b.div(b.mul(e, b.log(sum)), b.sub(sum, one)))
+    return b.add(b.max(x, b.constant(0)), rest)
+  },
+  gradient: (b, g, x) => b.mul(g, b.sigmoid(x)),
+})
+
 export const sin: (x: Tensor) => Tensor = unary('sin', {
   forward: (b, x) => b.sin(x),
   gradient: (b, g, x) => b.mul(g, b.cos(x)),
