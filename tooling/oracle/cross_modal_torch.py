@@ -116,7 +116,8 @@ class CrossModalDecoder(nn.Module):
         generator = self.bias_generator
         scale = LOW + (HIGH - LOW) * torch.sigmoid(generator.scale_logit)
         seen = [mean[:, None].expand_as(position) for mean in means]
-        weights = torch.tanh(generator.router(torch.cat([position, *seen], -1)))
+        said = generator.router(torch.cat([position, *seen], -1))
+        weights = torch.tanh(said / self.hidden + math.atanh(0.5))
         sigma = self.shape[1:] if self.shape[0] == "gaussian" else (None, None)
         bev = self.near(points[..., :2], self.lidar["grid"], sigma[0])
         images = self.near(uv, self.cameras["grid"], sigma[1]) * visible[..., None]

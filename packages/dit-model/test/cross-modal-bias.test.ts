@@ -1,11 +1,26 @@
 // The bias of the cross-modal decoder: what it says, that both routes agree, that its scale and weights train, and what it costs.
 
 import { cpu } from '@ditkit/backend-cpu'
-import { add, backward, type Device, mul, noGrad, reference, rngKey, scope, sum, type Tensor } from '@ditkit/core'
+import {
+  add,
+  backward,
+  type Device,
+  mul,
+  noGrad,
+  normal,
+  reference,
+  reshape,
+  rngKey,
+  scope,
+  sum,
+  type Tensor,
+} from '@ditkit/core'
 import { AdamW } from '@ditkit/nn'
 import { hashNormal, hashUniform, largestError } from '@ditkit/oracle'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type CrossModalConfig, CrossModalDecoder, type CrossModalInputs, denoisingMask } from '../src'
+import { AttentionBiasGenerator } from '../src/decoder/attention-bias-generator'
+import { completeCrossModalConfig } from '../src/decoder/cross-modal-config'
 import { gridGaussian } from '../src/decoder/grid-gaussian'
 import { BATCH, CONFIG, hashedDecoder, makeInputs, outputs } from './cross-modal-models'
 
@@ -195,6 +210,34 @@ describe('the bias', () => {
     const result = scope(() => model.forward(makeInputs(device)))
     for (const weight of await result.modalityWeights!.data()) expect(weight).toBeCloseTo(0.5, 7)
     for (const owner of [...Object.values(result), model]) owner.dispose()
+  })
+
+  it('turns no modality off within twenty steps, however hard it is pushed and however wide it is', async () => {
+    const fast = await cpu()
+    const config = completeCrossModalConfig({ ...WINDOW, hiddenSize: 256 })
+    const generator = new AttentionBiasGenerator(fast, rngKey(3), config)
+    const optimizer = new AdamW(generator, { lr: 1e-3, weightDecay: 0 })
+    const views = [1, 2].map(count => ({ at: fast.full([1, 59, count, 2], 0.5) }))
+    const inputs = [59, 1, 1].map((rows, i) => normal(fast, [1, rows, 256], rngKey(4 + i)))
+    const [position, ...summaries] = [inputs[0]!, ...inputs.slice(1).map(x => reshape(x, [1, 256]))]
+    const weights: Tensor[] = []
+    for (let step = 0; step <= 20; step++) {
+      weights.at(-1)?.dispose()
+      weights.push(
+        scope(() => {
+          const made = generator.forward(position, summaries, views)
+          backward(mul(sum(made.weights), 1e3))
+          optimizer.step()
+          optimizer.zeroGrad()
+          return made.weights
+        }),
+      )
+    }
+    for (const weight of await weights.at(-1)!.data()) {
+      expect(weight).toBeGreaterThan(0.3)
+      expect(weight).toBeLessThan(0.5)
+    }
+    fast.dispose()
   })
 
   it('can be frozen, and is saved all the same', async () => {

@@ -27,12 +27,12 @@ import {
   unsqueeze,
   where,
 } from '@ditkit/core'
-import { buffer, constant, LayerNorm, Linear, Module, parameter, Sequential, zeros } from '@ditkit/nn'
+import { buffer, LayerNorm, Linear, Module, parameter, Sequential, zeros } from '@ditkit/nn'
 import { type CompleteBiasShape, type CompleteCrossModalConfig, SCALE_RANGE } from './cross-modal-config'
 import { type GridGaussian, gridGaussian } from './grid-gaussian'
 
 /** All modality weights before training: they and the scale then have gradients from the first step on. */
-const FIRST_WEIGHT = 0.5
+const FIRST_LOGIT = Math.atanh(0.5)
 
 /** Where queries are in the grids of a modality: one grid of LiDAR, or one for each camera. */
 export interface QueryPositions {
@@ -114,6 +114,11 @@ class GridBias extends Module {
  */
 export class AttentionBiasGenerator extends Module {
   readonly router: Sequential
+  /**
+   * What the router says is divided by C, as the output of a network in μP (Yang et al. 2022, arXiv:2203.03466): its last layer's weights move as one, and
+   * Adam, whose steps do not shrink with the gradient, would else turn a modality off on the noise of the first steps, where the tanh keeps it.
+   */
+  private readonly pace: number
   /** [1]; the scale is 0.5 + 4.5·sigmoid of it, so that no step leads out of its range and none loses its gradient. */
   readonly scale_logit: Tensor
   /** Of the factors; 0 where the bias is dense. */
@@ -146,12 +151,12 @@ export class AttentionBiasGenerator extends Module {
     this.error = gaussians.reduce((most, { error }) => Math.max(most, error), 0)
     this.cells = this.rank > 0 ? buffer(cellFactors(device, gaussians, this.rank), { persistent: false }) : undefined
     const seen = (1 + modalities.length) * hidden
-    const last = { init: zeros, biasInit: constant(Math.atanh(FIRST_WEIGHT)) }
+    this.pace = 1 / hidden
     this.router = new Sequential(
       new LayerNorm(device, seen),
       new Linear(device, first, seen, hidden),
       relu,
-      new Linear(device, second, hidden, modalities.length, last),
+      new Linear(device, second, hidden, modalities.length, { init: zeros, biasInit: zeros }),
     )
     const { low, high } = SCALE_RANGE
     const logit = device.full([1], Math.log((biasScale.init - low) / (high - biasScale.init)))
@@ -163,7 +168,7 @@ export class AttentionBiasGenerator extends Module {
     const { low, high } = SCALE_RANGE
     const scale = add(mul(sigmoid(this.scale_logit), high - low), low)
     const seen = summaries.map(summary => expand(unsqueeze(summary, 1), position.shape))
-    const weights = tanh(this.router.forward(concat([position, ...seen], 2)))
+    const weights = tanh(add(mul(this.router.forward(concat([position, ...seen], 2)), this.pace), FIRST_LOGIT))
     const parts = this.grids.map((grid, i) => {
       const { at, visible } = positions[i]
       const height = unsqueeze(mul(slice(weights, 2, i, i + 1), scale), 3)
