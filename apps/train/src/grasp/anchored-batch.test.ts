@@ -50,7 +50,7 @@ describe('the grasps of a batch from the points that they touch', () => {
 })
 
 describe('points drawn of each scene', () => {
-  const drawn = (some: Scene[], count: number, seed = 1) => drawnOf(collated(some), count, rngKey(seed))
+  const drawn = (some: Scene[], count: number, seed = 1) => drawnOf(collated(some), count, rngKey(seed), 0)
 
   it('do not depend on the order of its points, nor on padding', () => {
     const shuffled = scenes.map((scene, i) => {
@@ -61,7 +61,7 @@ describe('points drawn of each scene', () => {
     expect(surfacesOf(collated(shuffled))).not.toEqual(surfacesOf(collated(scenes)))
     const wanted = drawn(scenes, 40)
     expect(drawn(shuffled, 40)).toEqual(wanted)
-    expect(drawnOf(collateScenes(scenes), 40, rngKey(1))).toEqual(wanted)
+    expect(drawnOf(collateScenes(scenes), 40, rngKey(1), 0)).toEqual(wanted)
     expect(drawn(scenes, 40, 2)).not.toEqual(wanted)
   })
 

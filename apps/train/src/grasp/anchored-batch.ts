@@ -42,10 +42,13 @@ export function anchorGrasps(batch: PaddedBatch): AnchoredGrasps {
   return { vectors, anchors }
 }
 
-/** As many points of each scene as there are, up to `count`, then the same again: a function of the points and the key, not of their order. */
-export function drawnOf(batch: PaddedBatch, count: number, key: RngKey): AnchorFrames[] {
+/**
+ * As many points of each scene as there are, up to `count`, then the same again: a function of the points, the key and the scene's number
+ * (its place, counted from `first`), not of the points' order.
+ */
+export function drawnOf(batch: PaddedBatch, count: number, key: RngKey, first: number): AnchorFrames[] {
   return surfacesOf(batch).map((surface, b) => {
-    const draws = pointUniforms(surface.points, key.foldIn(b))
+    const draws = pointUniforms(surface.points, key.foldIn(first + b))
     const order = Int32Array.from(draws, (_, i) => i).sort((i, j) => draws[i] - draws[j])
     return framesAt(
       surface,

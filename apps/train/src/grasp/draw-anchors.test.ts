@@ -45,25 +45,25 @@ const model = () =>
   }) as unknown as SceneDiT
 
 const told = (text: Text, named: boolean) => ({ encoded: { text } as unknown as EncodedCondition, named })
-const batch = collateScenes(
-  SCENES.map((points, b) => {
-    const normals = points.flatMap((_, i) => [0, i === b ? 1 : 0, i === b ? 0 : 1])
-    return {
-      points: Float32Array.from(points.flat()),
-      fields: { normals: { data: Float32Array.from(normals), width: 3 } },
-    }
-  }),
-)
+const scenes = SCENES.map((points, b) => {
+  const normals = points.flatMap((_, i) => [0, i === b ? 1 : 0, i === b ? 0 : 1])
+  return {
+    points: Float32Array.from(points.flat()),
+    fields: { normals: { data: Float32Array.from(normals), width: 3 } },
+  }
+})
+const batch = collateScenes(scenes)
 
 const COUNT = 4000
 async function drawn(
   options: Pick<DrawAnchorsOptions, 'condition' | 'against'> & Partial<DrawAnchorsOptions>,
   seed = 1,
+  some = batch,
 ) {
   const { frames, anchors } = await drawAnchors(
     model(),
-    batch,
-    { guidance: 1, temperature: 1, count: COUNT, ...options },
+    some,
+    { guidance: 1, temperature: 1, count: COUNT, first: 0, ...options },
     rngKey(seed),
   )
   const result = {
@@ -149,6 +149,12 @@ describe('anchors are drawn', () => {
         expect(at(features, 4)).toEqual(Float32Array.of(...at(positions, 3), 1))
       }
     }
+  })
+
+  it('for a scene alone as in a batch with others', async () => {
+    const { frames } = await drawn({ condition: told('mug', true), count: 20 })
+    const alone = await drawn({ condition: told('mug', true), count: 20, first: 1 }, 1, collateScenes([scenes[1]]))
+    expect(alone.frames).toEqual([frames[1]])
   })
 
   it('as the key says', async () => {

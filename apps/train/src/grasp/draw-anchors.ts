@@ -33,6 +33,8 @@ export interface DrawAnchorsOptions {
   readonly temperature: number
   /** Anchors of each scene. */
   readonly count: number
+  /** The number of the batch's first scene: what is drawn for a scene goes by its number. */
+  readonly first: number
 }
 
 /** Anchors for each scene; the caller frees the tensors. */
@@ -42,10 +44,10 @@ export async function drawAnchors(
   options: DrawAnchorsOptions,
   key: RngKey,
 ): Promise<DrawnAnchors> {
-  const { condition, against, guidance, temperature, count } = options
+  const { condition, against, guidance, temperature, count, first } = options
   const [pointKey, drawKey] = key.split(2)
   const { device } = model
-  const judged = drawnOf(batch, JUDGED, pointKey)
+  const judged = drawnOf(batch, JUDGED, pointKey, first)
   const candidates = frameTensors(device, judged)
   const logits = await judge(model, candidates, condition, judged.length)
   if (against && guidance !== 1) {
@@ -56,7 +58,7 @@ export async function drawAnchors(
   for (const tensor of Object.values(candidates)) tensor.dispose()
   const frames = judged.map((each, b) => {
     const drawn = new AnchorFrames(count)
-    for (const [g, row] of drawRows(logits[b], count, temperature, drawKey.foldIn(b)).entries())
+    for (const [g, row] of drawRows(logits[b], count, temperature, drawKey.foldIn(first + b)).entries())
       drawn.copy(g, each, row)
     return drawn
   })

@@ -1,4 +1,4 @@
-// Draws grasps for scenes with a SceneDiT, in batches that fit memory; which batch a scene falls into does not change its noise.
+// Draws grasps for scenes with a SceneDiT, in batches that fit memory; which batch a scene falls into changes neither its noise nor its anchors.
 
 import { type Device, noGrad, normal, type RngKey, scope, slice } from '@ditkit/core'
 import { limitedScale, type SceneDiT } from '@ditkit/dit-model'
@@ -34,7 +34,7 @@ export async function drawGrasps(options: DrawGraspsOptions): Promise<Float32Arr
   const { device, model, objective, config, scenes, texts, negative, count, key, progress, interrupt } = options
   const { batch, guidance, guidance_interval: interval, guidance_rescale: rescale } = config.sample
   const { anchor_temperature: temperature } = config.sample
-  const [noiseKey, stepKey] = key.split(2)
+  const [noiseKey, stepKey, anchorKey] = key.split(3)
   const drawn: Float32Array[] = []
   const noise = normal(device, [scenes.length, count, POSE_SIZE], noiseKey)
   model.eval()
@@ -62,7 +62,7 @@ export async function drawGrasps(options: DrawGraspsOptions): Promise<Float32Arr
       }
       const anchored =
         model.proposal &&
-        (await drawAnchors(model, collated, { ...told, guidance, temperature, count }, stepKey.foldIn(start + 1)))
+        (await drawAnchors(model, collated, { ...told, guidance, temperature, count, first: start }, anchorKey))
       const predict: Predict = (x, t) => {
         const unguided = anchored && !against
         const scale = unguided

@@ -54,7 +54,7 @@ export function diskError(error: unknown, path: string): unknown {
   const code = codeOf(error)
   if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') {
     return new UserError(
-      `no space left to write ${path} (${code}): free some, then go on with --resume; what was written before is whole`,
+      `no space left to write ${path} (${code}): free some, then run it again (train goes on with --resume); what was written before is whole`,
     )
   }
   if (code && error instanceof Error && !(error instanceof UserError))
