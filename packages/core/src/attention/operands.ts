@@ -4,8 +4,8 @@ import type { CallSite } from '../backend'
 import { isFloat } from '../dtype'
 import { dense } from '../ops/layout'
 import { checkTensor } from '../ops/operands'
-import { run } from '../ops/run-program'
-import { program } from '../program'
+import { run, runProgram } from '../ops/run-program'
+import { type ProgramBuilder, program, type Value } from '../program'
 import { contiguousStrides, type Shape, sameShape, showShape } from '../shape'
 import { type Tensor, viewOf } from '../tensor'
 
@@ -43,10 +43,11 @@ function reshaped(x: Tensor, shape: Shape): Tensor {
   return viewOf(dense(x), shape, contiguousStrides(shape))
 }
 
-const IS_SET = program('attention mask', 1, 0, (b, x) => b.ne(x, b.constant(0)))
-const IS_ZERO_OR_ONE = program('attention mask check', 1, 0, (b, x) =>
-  b.or(b.eq(x, b.constant(0)), b.eq(x, b.constant(1))),
-)
+/** Whether an entry is set, and whether it is 0 or 1. */
+const MASK = program('attention mask', 1, 0, (b, x) => {
+  const zero = b.constant(0)
+  return [b.ne(x, zero), b.or(b.eq(x, zero), b.eq(x, b.constant(1)))]
+})
 
 /** keyMask or queryMask as bool [rows, L]. */
 export function tokenMask(sizes: Sizes, name: 'keyMask' | 'queryMask', value: Tensor, site: CallSite): Tensor {
@@ -64,20 +65,23 @@ export function tokenMask(sizes: Sizes, name: 'keyMask' | 'queryMask', value: Te
   }
   const mask = reshaped(value, flat)
   if (value.dtype === 'bool') return mask
-  const { backend } = like.device
-  backend.check(
-    run(IS_ZERO_OR_ONE, [mask], [], 'bool'),
+  const [set, valid] = runProgram(MASK, [mask], [], [{ dtype: 'bool' }, { dtype: 'bool' }])
+  like.device.backend.check(
+    valid,
     site,
     `${name} holds a value that is neither 0 nor 1 (1 = takes part; an additive mask of 0 and −Infinity is a bias)`,
   )
-  return run(IS_SET, [mask], [], 'bool')
+  return set
 }
 
-const CLAMP_LENGTH = program('attention length', 3, 0, (b, length, first, last) =>
-  b.min(b.max(length, b.constant(0)), b.sub(last, first)),
-)
-const IS_LENGTH = program('attention length check', 3, 0, (b, length, first, last) =>
-  b.and(b.le(b.constant(0), length), b.le(length, b.sub(last, first))),
+/** A length clamped to the tokens there are, and whether it was among them. */
+const clampLength = (b: ProgramBuilder, length: Value, tokens: Value) => {
+  const zero = b.constant(0)
+  return [b.min(b.max(length, zero), tokens), b.and(b.le(zero, length), b.le(length, tokens))]
+}
+const LENGTH = program('attention length', 1, 1, clampLength)
+const PACKED_LENGTH = program('attention length', 3, 0, (b, length, first, last) =>
+  clampLength(b, length, b.sub(last, first)),
 )
 
 /** keyLengths or queryLengths, clamped to the tokens of each sample; what had to be clamped is reported. */
@@ -95,18 +99,22 @@ export function tokenLengths(
   if (!sameShape(value.shape, [batch])) {
     throw new RangeError(`${op}: ${name} has shape ${showShape(value.shape)} (expected [${batch}], one per sample)`)
   }
-  const { device } = like
-  const first = offsets ? viewOf(offsets, [batch], [1]) : device.full([1], 0, { dtype: 'i32' })
-  const last = offsets
-    ? viewOf(offsets, [batch], [1], offsets.byteOffset + 4)
-    : device.full([1], tokens, { dtype: 'i32' })
-  const lengths = dense(value)
-  device.backend.check(
-    run(IS_LENGTH, [lengths, first, last], [], 'bool'),
+  const outputs = [{ dtype: 'i32' }, { dtype: 'bool' }] as const
+  const given = dense(value)
+  const [lengths, valid] = offsets
+    ? runProgram(
+        PACKED_LENGTH,
+        [given, viewOf(offsets, [batch], [1]), viewOf(offsets, [batch], [1], offsets.byteOffset + 4)],
+        [],
+        outputs,
+      )
+    : runProgram(LENGTH, [given], [tokens], outputs)
+  like.device.backend.check(
+    valid,
     site,
     `${name} holds a length below 0 or above the ${offsets ? 'tokens of its sample' : `${tokens} tokens there are`}; it was clamped`,
   )
-  return run(CLAMP_LENGTH, [lengths, first, last])
+  return lengths
 }
 
 /** Over [S + 1, S + 1]: the largest offset up to each, within 0 … total, and 0 at first: ascending whatever came in. */
