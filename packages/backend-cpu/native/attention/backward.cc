@@ -213,18 +213,22 @@ void Backward::sum_bias() const {
 // A factor [B|1, tokens, H|1, R] from sums [storage batches, factor_heads, tokens, R].
 void Backward::sum_factor(const float* sums, const TokenView<float>& to, int64_t tokens) const {
   const int64_t batches = to.batch != 0 ? storage_batches : 1, heads = to.head != 0 ? args.heads : 1;
-  pool.run(batches * tokens, [&](int64_t index, int) {
-    const int64_t b = index / tokens, n = index % tokens;
-    for (int64_t h = 0; h < heads; ++h) {
-      float* out = to.at(b, n, h);
-      for (int64_t r = 0; r < args.rank; ++r) {
-        float total = 0;
-        for (int64_t from_b = batches > 1 ? b : 0; from_b < (batches > 1 ? b + 1 : storage_batches); ++from_b) {
-          for (int64_t from_h = heads > 1 ? h : 0; from_h < (heads > 1 ? h + 1 : factor_heads()); ++from_h) {
-            total += sums[((from_b * factor_heads() + from_h) * tokens + n) * args.rank + r];
+  const int64_t step = std::max<int64_t>(1, kElementsPerTask / std::max<int64_t>(1, heads * args.rank));
+  const int64_t blocks = divide_up(tokens, step);
+  pool.run(batches * blocks, [&](int64_t index, int) {
+    const int64_t b = index / blocks, begin = index % blocks * step, end = std::min(tokens, begin + step);
+    const int64_t first_b = batches > 1 ? b : 0, end_b = batches > 1 ? b + 1 : storage_batches;
+    for (int64_t n = begin; n < end; ++n) {
+      for (int64_t h = 0; h < heads; ++h) {
+        const int64_t first_h = heads > 1 ? h : 0, end_h = heads > 1 ? h + 1 : factor_heads();
+        float* out = to.at(b, n, h);
+        std::fill(out, out + args.rank, 0.0f);
+        for (int64_t from_b = first_b; from_b < end_b; ++from_b) {
+          for (int64_t from_h = first_h; from_h < end_h; ++from_h) {
+            const float* from = sums + ((from_b * factor_heads() + from_h) * tokens + n) * args.rank;
+            for (int64_t r = 0; r < args.rank; ++r) out[r] += from[r];
           }
         }
-        out[r] = total;
       }
     }
   });

@@ -307,7 +307,7 @@ Problem make_problem(const Wish& w, bool packed) {
     for (float& x : p.bias) x = chance(10) ? -INFINITY : 3 * random_float();
   }
   if (chance(w.options)) {
-    a.rank = 1 + random_below(20);
+    a.rank = 1 + random_below(chance(50) ? 8 : 20);
     p.factor_query = Tokens(chance(50) ? B : 1, w.queries, chance(50) ? w.heads : 1, a.rank, false, 0);
     p.factor_key = Tokens(chance(50) ? B : 1, w.keys, chance(50) ? w.heads : 1, a.rank, false, 0);
     p.factor_query.randomise();
@@ -495,9 +495,9 @@ void test_random(Isa isa, int rounds) {
   Workspace workspace;
   const int64_t any_lengths[] = {0, 1, 2, 7, 12, 13, 16, 17, 31, 49, 59, 64, 65, 147, 300};
   const int64_t any_dims[] = {1, 2, 3, 8, 15, 16, 17, 32, 40, 64, 65, 128};
-  // Tile registers are used from 192 tokens on, and for dims that fill them.
+  // Tile registers are used from 192 tokens on, and for dims that fill them or go at most 8 beyond.
   const int64_t tile_lengths[] = {192, 193, 195, 199, 207, 208, 209, 223, 224, 225, 255, 256, 257, 300, 331};
-  const int64_t tile_dims[] = {25, 29, 31, 32, 55, 61, 63, 64, 90, 96, 120, 128};
+  const int64_t tile_dims[] = {25, 31, 32, 40, 55, 63, 64, 72, 90, 96, 120, 128};
   const auto& lengths = isa == Isa::Amx ? tile_lengths : any_lengths;
   const auto& dims = isa == Isa::Amx ? tile_dims : any_dims;
   for (int round = 0; round < rounds; ++round) {
