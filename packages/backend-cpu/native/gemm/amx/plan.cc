@@ -16,11 +16,12 @@ constexpr int64_t kResidentBytes = int64_t{5} << 18;
 // Longest panel that is packed and multiplied as a whole, in bytes.
 constexpr int64_t kPanelBytes = 16 * 3 * kAmxPartBytes;
 // Bytes of a panel between two visits of the sums, where it is longer.
-constexpr int64_t kBlockBytes = 12 * 3 * kAmxPartBytes;
-// Panels of the task's own operand where sums stay in cache between visits. In bf16 a panel is used more often than in f32.
-int64_t own_panels(int parts) { return parts == 3 ? 8 : 4; }
-// Packing hides behind products when a panel is used at least so often. In bf16 there is a sixth of the products to hide behind.
-int64_t least_uses(int parts) { return parts == 3 ? 6 : 12; }
+constexpr int64_t kBlockBytes = 6 * 3 * kAmxPartBytes;
+// Panels of the task's own operand where sums stay in cache between visits.
+constexpr int64_t kOwnPanels = 8;
+// Packing hides behind products when a panel is used at least so often; but reading it from L3 costs bandwidth whatever is done in
+// the meantime, so that panels are packed twice only where tasks would be fewer than this.
+constexpr int64_t kLeastUses = 6, kLeastTasks = 4;
 
 // Whether a product is faster here than with AVX-512, by measured nanoseconds: 165 floating-point operations in one
 // there; a block's step and the packing of a panel's step here. Padding of the edges counts.
@@ -46,9 +47,10 @@ AmxPlan plan_amx(int64_t batches, int64_t m, int64_t n, int64_t k, int parts) {
   plan.splits = 1;
   int64_t shared_parts = ceil_div(shared, std::max<int64_t>(1, kResidentBytes / (plan.k_block * step_bytes)));
   int64_t own_parts = whole ? std::clamp<int64_t>(ceil_div(kTargetTasks, shared_parts * batches), 1, ceil_div(own, 3))
-                            : ceil_div(own, own_panels(parts));
-  while (own_parts * shared_parts * batches < kTargetTasks && shared / (shared_parts + 1) >= least_uses(parts)) ++shared_parts;
-  if (!whole && own_parts * shared_parts * batches < kTargetTasks / 4) {
+                            : ceil_div(own, kOwnPanels);
+  if (own_parts > 2) own_parts += own_parts & 1;  // two threads have as many each
+  while (own_parts * shared_parts * batches < kLeastTasks && shared / (shared_parts + 1) >= kLeastUses) ++shared_parts;
+  if (!whole && own_parts * shared_parts * batches < kLeastTasks) {
     plan.splits = std::min(ceil_div(kTargetTasks, 2 * own_parts * shared_parts * batches), steps / plan.k_block);
   }
   plan.row_parts = plan.packs_rows ? shared_parts : own_parts;

@@ -28,10 +28,10 @@ struct alignas(64) TileConfig {
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// c is nothing but the products, so tiles are stored in place.
+// c is nothing but the products, or these and a bias that sums taken in one visit begin with: tiles are stored in place.
 bool is_plain(const AmxTask& task) {
   const GemmArgs& args = *task.args;
-  return task.sums == nullptr && args.alpha == 1.0f && args.beta == 0.0f && args.bias == nullptr &&
+  return task.sums == nullptr && args.alpha == 1.0f && args.beta == 0.0f && (args.bias == nullptr || task.steps <= task.k_block) &&
          args.act == Activation::None && args.pre == nullptr && args.slope == nullptr && args.gate == nullptr &&
          args.residual == nullptr && args.c_col == 1;
 }
@@ -149,9 +149,9 @@ class Runner {
     const float* const data = from.data + line * from.line_stride + first * kAmxBlock * from.step_stride;
     const int64_t lines = smaller(kAmxBlock, from.lines - line), k = values_of_k(first, steps(block));
     if (from.step_stride == 1) {
-      background_.fetch(data, from.line_stride, lines, k, false);
+      background_.fetch(data, from.line_stride, lines, k);
     } else if (from.line_stride == 1) {
-      background_.fetch(data, from.step_stride, k, lines, false);
+      background_.fetch(data, from.step_stride, k, lines);
     }
   }
   // The streamed panel of this visit, once it is packed; from here on the one after next may be packed.
@@ -183,8 +183,10 @@ class Runner {
       for (int64_t r = begin; r < end; ++r) pack_resident(block + 1, r);
     }
     if (layout_.own_streamed == 0 && s + 1 < layout_.streamed) {
-      background_.fetch(reinterpret_cast<const float*>(shared_panel(streamed_, block, s + 1)), 0, 1, steps(block) * kParts * kAmxPartBytes / 4, false);
+      background_.fetch(reinterpret_cast<const float*>(shared_panel(streamed_, block, s + 1)), 0, 1, steps(block) * kParts * kAmxPartBytes / 4);
     }
+    const int64_t slices = steps(block) * kProducts<kParts>;
+    background_.spread(slices * layout_.resident);
     for (int64_t r = 0; r < layout_.resident; ++r) {
       const char* const resident = resident_panel(block, r);
       const int64_t i = task_.first_row + (task_.rows_resident ? r : s);
@@ -196,24 +198,26 @@ class Runner {
       const bool exact = last && (not_finite_[r] || not_finite_[layout_.resident + s]);
       const bool in_place = plain_ && last && !exact && rows == kAmxBlock && columns == kAmxBlock;
       float* const to = in_place ? args_.c + i * kAmxBlock * args_.c_row + j * kAmxBlock : sums;
-      if (in_place) background_.fetch(to, args_.c_row, rows, columns, true);
-      multiply(steps(block), task_.rows_resident ? resident : streamed, task_.rows_resident ? streamed : resident,
-               block > 0 ? sums : nullptr, layout_.sums_row, to, in_place ? args_.c_row : layout_.sums_row, background_);
+      if (in_place) background_.fetch_block(to, args_.c_row, slices);
+      const float* from = block > 0 ? sums : nullptr;
+      if (in_place && args_.bias != nullptr) from = args_.bias + j * kAmxBlock;  // every row of the block starts as the bias
+      multiply(steps(block), task_.rows_resident ? resident : streamed, task_.rows_resident ? streamed : resident, from,
+               from == sums ? layout_.sums_row : 0, to, in_place ? args_.c_row : layout_.sums_row, background_);
       if (!last || in_place) continue;
       if (exact) {
         multiply_exactly(a_, i, b_, j, task_.first_step * kAmxBlock, values_of_k(task_.first_step, task_.steps), sums,
                          layout_.sums_row);
       }
-      if (task_.sums == nullptr && !layout_.strips) finish(i, j, 1);
+      if (task_.sums == nullptr && !layout_.strips) finish(i, j, 1, slices);
     }
-    if (last && layout_.strips) finish(task_.first_row + s, task_.first_column, task_.columns);
+    if (last && layout_.strips) finish(task_.first_row + s, task_.first_column, task_.columns, slices * layout_.resident);
   }
 
   // Hands `columns` panels of sums from block (i, j) on to the background.
-  void finish(int64_t i, int64_t j, int64_t columns) {
+  void finish(int64_t i, int64_t j, int64_t columns, int64_t slices) {
     const int64_t row = i * kAmxBlock, column = j * kAmxBlock;
     background_.finish(sums_of(i, j), layout_.sums_row, row, column, smaller(kAmxBlock, args_.m - row),
-                       smaller(columns * kAmxBlock, args_.n - column));
+                       smaller(columns * kAmxBlock, args_.n - column), slices);
     ++finished_;
   }
 
