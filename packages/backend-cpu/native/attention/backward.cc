@@ -256,7 +256,7 @@ void attention_backward(const AttentionArgs& args, const AttentionGradient& grad
   const bool per_unit = plan.bias == BiasGradient::PerUnit, copies = plan.bias_copies > 1;
   const int64_t bias_sum_floats = per_unit ? run.sum_batches() * args.heads * run.bias_chunks() * run.bias_extent : 0;
   const bool query_shared = is_shared(gradient.d_factor_query, batches, run.factor_heads());
-  const bool key_shared = is_shared(gradient.d_factor_key, batches, run.factor_heads());
+  const bool key_shared = !plan.factor_key_in_place && is_shared(gradient.d_factor_key, batches, run.factor_heads());
   const int64_t dq_at = reserve(plan.dq_partial_floats);
   const int64_t copies_at = reserve(copies ? plan.bias_copies * gradient.bias_elements : 0);
   const int64_t sums_at = reserve(bias_sum_floats);
@@ -298,6 +298,7 @@ void attention_backward(const AttentionArgs& args, const AttentionGradient& grad
       BackwardJob job = {};
       job.group = head_group(args, plan.groups, s, u.group, heads);
       run.fill_job(job, s, u, task);
+      job.adds_factor_key = plan.factor_key_in_place && i > task.first_unit;
       if (fetches) add_results(job.soon, job);
       const int64_t next = i + 1 < end ? i + 1 : after;
       if (fetches && next >= 0) {

@@ -21,10 +21,27 @@ int64_t chunk_keys(const AttentionSample& s) {
   return std::max<int64_t>(1, divide_up(divide_up(s.keys, chunks), kKeyBlock)) * kKeyBlock;
 }
 
-// Units with equal numbers add to the same elements of the bias' gradient.
-int64_t bias_sharers(const AttentionArgs& args, const HeadGroups& groups, int64_t sample, int64_t group) {
-  const int64_t sample_part = args.query_offsets || args.bias.batch != 0 ? sample : 0;
-  return sample_part * groups.groups + (args.bias.head != 0 ? group : 0);
+// Units with equal numbers add to the same elements of a gradient with these strides.
+int64_t sharers(const AttentionArgs& args, const HeadGroups& groups, int64_t batch_step, int64_t head_step, int64_t sample,
+                int64_t group) {
+  const int64_t sample_part = args.query_offsets || batch_step != 0 ? sample : 0;
+  return sample_part * groups.groups + (head_step != 0 ? group : 0);
+}
+
+// Whether adding to the key factor's gradient in place takes much less memory than summing it for each unit, and leaves tasks enough:
+// then chunks are tasks of their own, with partial sums of the query gradients.
+bool adds_factor_key(const AttentionArgs& args, const AttentionGradient& gradient, const BackwardPlan& plan, int64_t samples) {
+  const TokenView<float>& to = gradient.d_factor_key;
+  if (!to.data || plan.bias == BiasGradient::InPlace) return false;
+  const int64_t storage = args.query_offsets ? 1 : args.batch, units = static_cast<int64_t>(plan.order.size());
+  const int64_t heads = plan.groups.factors_shared ? plan.groups.groups : args.heads;
+  const int64_t runs = (args.query_offsets || to.batch != 0 ? samples : 1) * (to.head != 0 ? plan.groups.groups : 1);
+  if (runs == units || 2 * runs * plan.max_chunks < 3 * kEnoughTasks) return false;
+  const bool queries_wanted = gradient.dq.data || gradient.d_factor_query.data;
+  int64_t partial = 0;
+  for (const BackwardUnit& u : plan.order) partial += queries_wanted ? u.chunks * u.dq_chunk_floats : 0;
+  auto floats = [&](int64_t tasks) { return plan.max_chunks > 1 && tasks < kEnoughTasks ? partial : 0; };
+  return 3 * floats(runs) < 2 * (floats(units) + storage * heads * args.keys * args.rank);
 }
 
 }  // namespace
@@ -46,9 +63,13 @@ BackwardPlan plan_backward(const AttentionArgs& args, const AttentionGradient& g
     }
   }
   const int64_t units = static_cast<int64_t>(plan.order.size());
+  plan.factor_key_in_place = adds_factor_key(args, gradient, plan, static_cast<int64_t>(samples.size()));
   auto group = [&](const BackwardUnit& u) {
-    return plan.bias == BiasGradient::InPlace ? bias_sharers(args, plan.groups, u.sample, u.group)
-                                              : u.sample * plan.groups.groups + u.group;
+    const bool bias = plan.bias == BiasGradient::InPlace;
+    if (!bias && !plan.factor_key_in_place) return u.sample * plan.groups.groups + u.group;
+    const int64_t batch_step = bias ? args.bias.batch : gradient.d_factor_key.batch;
+    const int64_t head_step = bias ? args.bias.head : gradient.d_factor_key.head;
+    return sharers(args, plan.groups, batch_step, head_step, u.sample, u.group);
   };
   std::stable_sort(plan.order.begin(), plan.order.end(),
                    [&](const BackwardUnit& a, const BackwardUnit& b) { return group(a) < group(b); });

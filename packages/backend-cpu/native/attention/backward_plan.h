@@ -37,11 +37,12 @@ struct BackwardUnit {
 struct BackwardPlan {
   HeadGroups groups;
   BiasGradient bias = BiasGradient::None;
-  std::vector<BackwardUnit> order;  // units that share a bias lie together
+  std::vector<BackwardUnit> order;  // units that share a bias, or a factor that is added to in place, lie together
   std::vector<BackwardTask> tasks;
   bool chunks_apart = false;  // chunks of a unit are tasks of their own
   int64_t max_chunks = 1;
   int64_t bias_copies = 1;  // InPlace: per element, added up in order. 1 = straight into the result
+  bool factor_key_in_place = false;  // units that share a key factor run one after another and add to its gradient
   int64_t dq_partial_floats = 0;
 };
 

@@ -89,6 +89,7 @@ struct BackwardJob {
   // [rows][shared rank], instead of dq and d_factor_query.
   float* dq_partial;
   bool streams;  // gradients of keys are more than the caches hold
+  bool adds_factor_key;  // to d_factor_key, instead of writing it; heads with a step of 0 add to the first
   // Added to: at the sample's first row and key. Null = not wanted. A head step of 0 = the sum over the group's heads.
   float* d_bias;
   int64_t d_bias_query_step, d_bias_key_step, d_bias_head_step;

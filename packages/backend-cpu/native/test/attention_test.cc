@@ -542,6 +542,23 @@ void test_large(Isa isa) {
   }
 }
 
+// Heads, and samples, that add to one key factor's gradient, over many keys.
+void test_shared_key_factor(Isa isa) {
+  ThreadPool one(1), three(3);
+  Workspace workspace;
+  for (const Wish& w : {Wish{3, 60, 8300, 3, 8, 8, 0}, {3, 200, 8300, 2, 32, 32, 0}, {3, 20, 8300, 9, 8, 8, 25}}) {
+    random_state = 31;
+    Problem p = make_problem(w, false);
+    context = std::string(isa_name(isa)) + " shared key factor of " + std::to_string(w.heads) + " heads";
+    p.args.rank = 9;
+    p.factor_query = Tokens(w.batch, w.queries, 1, 9, false, 0);
+    p.factor_key = Tokens(w.batch, w.keys, 1, 9, false, 0);
+    p.factor_query.randomise();
+    p.factor_key.randomise();
+    test_problem(p, one, three, isa, workspace);
+  }
+}
+
 // Pairs excluded by mask, causality or a bias of -inf: any finite change of what only they touch is without influence.
 void test_excluded_pairs(Isa isa) {
   ThreadPool one(1);
@@ -665,6 +682,7 @@ int main(int argc, char** argv) {
     if (isa > detect_isa()) continue;
     test_random(isa, isa == Isa::Amx ? rounds / 4 : rounds);
     test_large(isa);
+    test_shared_key_factor(isa);
     test_excluded_pairs(isa);
     test_special_values(isa);
     test_batch_independence(isa);
