@@ -103,10 +103,15 @@ export function bytesOf(problem: Problem): number | undefined {
  * products at 600 GFLOP/s 50. The same for every side; what is slower runs longer.
  */
 export function repeatsOf(problem: Problem, slowdown = 1): number {
-  if (problem.kind === 'step' || problem.kind === 'collate') return 1
+  if (problem.kind === 'collate') return 1
   if (problem.kind === 'op') {
     const seconds = 4e-6 + (bytesOf(problem) ?? 0) / 20e9
     return Math.max(1, Math.round(Math.min(20_000, 0.04 / seconds) / slowdown))
+  }
+  if (problem.kind === 'step') {
+    // A small model's step is over before threads and compilers are as they are in training.
+    const { batch, size, patch, width, depth } = problem
+    return Math.max(1, Math.round(Math.min(10, 1e9 / (batch * (size / patch) ** 2 * width ** 2 * depth)) / slowdown))
   }
   if (problem.kind === 'points') {
     const { batch, points, queries, count } = problem
