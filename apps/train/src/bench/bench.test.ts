@@ -160,7 +160,16 @@ it('padding does not count as arithmetic, and short problems are repeated', () =
   expect(repeatsOf(problem)).toBeGreaterThan(100)
   expect(repeatsOf({ kind: 'gemm', m: 4096, n: 4096, k: 4096 })).toBe(1)
   expect(repeatsOf({ kind: 'gemm', m: 1024, n: 384, k: 384 })).toBe(99)
-  const step = { kind: 'step', dtype: 'f32', batch: 64, size: 28, patch: 4, channels: 1, classes: 10, heads: 4 } as const
+  const step = {
+    kind: 'step',
+    dtype: 'f32',
+    batch: 64,
+    size: 28,
+    patch: 4,
+    channels: 1,
+    classes: 10,
+    heads: 4,
+  } as const
   expect(repeatsOf({ ...step, width: 128, depth: 4 })).toBe(5)
   expect(repeatsOf({ ...step, width: 384, depth: 12 })).toBe(1)
 })
