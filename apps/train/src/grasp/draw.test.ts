@@ -1,5 +1,5 @@
-import { add, hostNormal, reference, reshape, rngKey, scope, type Tensor } from '@ditkit/core'
-import type { EncodedCondition, SceneCondition, SceneDiT } from '@ditkit/dit-model'
+import { add, hostNormal, reference, reshape, rngKey, scope, slice, sum, type Tensor } from '@ditkit/core'
+import type { EncodedCondition, PoseFrames, SceneCondition, SceneDiT } from '@ditkit/dit-model'
 import { expect, test } from 'vitest'
 import { loadConfig } from '../config/load'
 import type { Objective } from '../objective/objective'
@@ -39,6 +39,27 @@ test('a scene has the same poses whatever the batches, and is told its own text'
   const changed = texts.map((value, i) => (Math.floor(i / POSE_SIZE) === 3 ? value + 1 : value))
   const same = (await draw(2, changed)).map((poses, i) => poses.join() === alone[i].join())
   expect(same).toEqual([true, true, true, false, true])
+  expect(device.memory().liveTensors).toBe(0)
+  device.dispose()
+})
+
+test('a scene has the same anchors whatever the batches', async () => {
+  const device = await reference()
+  const { config } = loadConfig('grasp', [])
+  /** Its logits are the points' heights; it answers with its state. */
+  const anchored = {
+    ...model,
+    device,
+    encodeAnchors: ({ positions }: PoseFrames) => scope(() => slice(positions, 2, 2, 3)),
+    proposal: { forward: (features: Tensor) => ({ shape: sum(features, 2), named: sum(features, 2) }) },
+    forwardWithGuidance: (x: Tensor) => scope(() => add(x, 0)),
+  } as unknown as SceneDiT
+  const draw = (batch: number) => {
+    const own = { ...config, sample: { ...config.sample, batch, guidance: 1, anchor_temperature: 100 } }
+    return drawGrasps({ device, model: anchored, objective, config: own, scenes, count: 4, key: rngKey(1) })
+  }
+  const alone = await draw(1)
+  for (const batch of [2, 3, 9]) expect(await draw(batch)).toEqual(alone)
   expect(device.memory().liveTensors).toBe(0)
   device.dispose()
 })

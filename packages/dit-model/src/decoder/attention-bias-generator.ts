@@ -31,7 +31,7 @@ import { buffer, LayerNorm, Linear, Module, parameter, Sequential, zeros } from 
 import { type CompleteBiasShape, type CompleteCrossModalConfig, SCALE_RANGE } from './cross-modal-config'
 import { type GridGaussian, gridGaussian } from './grid-gaussian'
 
-/** All modality weights before training: they and the scale then have gradients from the first step on. */
+/** All modality weights are 0.5 before training: they and the scale then have gradients from the first step on. */
 const FIRST_LOGIT = Math.atanh(0.5)
 
 /** Where queries are in the grids of a modality: one grid of LiDAR, or one for each camera. */
