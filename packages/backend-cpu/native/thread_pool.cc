@@ -90,7 +90,7 @@ void ThreadPool::work(int thread) {
       }
     }
     std::unique_lock<std::mutex> lock(self.mutex);
-    self.asleep.store(true);
+    self.asleep.exchange(true);  // by an exchange: see CommandQueue::push_command
     self.wake.wait(lock, [&] { return job_.load() != seen || stop_.load(); });
     self.asleep.store(false);
     if (stop_.load()) return;
@@ -117,7 +117,7 @@ void ThreadPool::wait_for_workers(int64_t chunks) {
     pause_briefly();
   }
   std::unique_lock<std::mutex> lock(mutex_);
-  caller_sleeps_.store(true);
+  caller_sleeps_.exchange(true);  // by an exchange: see CommandQueue::push_command
   wake_caller_.wait(lock, [this, chunks] { return done_.load() == chunks; });
   caller_sleeps_.store(false);
 }

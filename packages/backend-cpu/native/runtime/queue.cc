@@ -24,7 +24,7 @@ CommandQueue::~CommandQueue() { stop(); }
 template <class Condition>
 void CommandQueue::wait_for_executor(Condition condition) {
   std::unique_lock<std::mutex> lock(mutex_);
-  producer_waits_.store(true);
+  producer_waits_.exchange(true);
   // The timeout only bounds how late a progress note that slipped by is noticed.
   while (!condition()) progress_.wait_for(lock, std::chrono::milliseconds(1));
   producer_waits_.store(false);
@@ -45,7 +45,9 @@ void CommandQueue::push_command(Entry entry) {
   }
   ring_[pushed_ % kCapacity] = entry;
   ++pushed_;
-  published_.store(pushed_);
+  // Written by an exchange, here and where a thread says that it sleeps: of a sequentially consistent store and the load after it an
+  // emulator may let the load go first (QEMU does, of ARM64's stlr and ldar), and then neither thread sees the other. On x64 both are xchg.
+  published_.exchange(pushed_);
   if (sleeping_.load()) {
     // Taking the lock orders this after the executor's last look at published_.
     { std::lock_guard<std::mutex> lock(mutex_); }
@@ -79,7 +81,7 @@ void CommandQueue::execute() {
         continue;
       }
       std::unique_lock<std::mutex> lock(mutex_);
-      sleeping_.store(true);
+      sleeping_.exchange(true);
       wake_.wait(lock, [this, next] { return published_.load() != next || stop_.load(); });
       sleeping_.store(false);
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "../kernels.h"
+#include "../pause.h"
 #include "../runtime/allocator.h"
 #include "../runtime/queue.h"
 #include "../runtime/storage_table.h"
@@ -35,6 +36,27 @@ void commands_run_once_and_in_order() {
   queue.drain();
   expect(queue.idle(), "a drained queue is idle");
   expect(next == kCount && out_of_order == 0, "all commands run once, in order");
+}
+
+// Pushes as the executor falls asleep: the wait goes up while it is found awake and down when it slept, so it stays at the edge.
+void a_command_pushed_as_the_executor_falls_asleep_runs(int count) {
+  using Clock = std::chrono::steady_clock;
+  CommandQueue queue(1, Isa::Baseline);
+  std::atomic<int> ran{0};
+  Clock::duration wait{0};
+  for (int i = 0; i < count; ++i) {
+    for (const auto until = Clock::now() + wait; Clock::now() < until;) pause_briefly();
+    const auto start = Clock::now();
+    queue.push([&ran](Executor&) { ++ran; });
+    while (ran != i + 1) {
+      if (Clock::now() - start < std::chrono::seconds(20)) continue;
+      expect(false, "a command runs without another to wake the executor");
+      return;
+    }
+    const bool slept = Clock::now() - start > std::chrono::microseconds(15);
+    if (slept && wait > std::chrono::nanoseconds(200)) wait -= std::chrono::nanoseconds(100);
+    if (!slept) wait += std::chrono::nanoseconds(100);
+  }
 }
 
 // A command of its own size, filled with its number: one that lay over another would change it.
@@ -164,6 +186,7 @@ void handles_of_freed_storages_are_found_out() {
 
 int main() {
   commands_run_once_and_in_order();
+  a_command_pushed_as_the_executor_falls_asleep_runs(20000);
   commands_of_all_sizes_keep_their_memory();
   held_bytes_are_bounded();
   stopping_drops_what_is_queued();
