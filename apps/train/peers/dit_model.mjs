@@ -2,7 +2,7 @@
 // reshape, transpose, slice(x, i) along axis 0, softmax, mean and square along the last axis (kept), rsqrt, tanh, sigmoid }.
 // The shapes are those of ditkit's side; images come as patches and labels as one-hot rows, prepared on the host.
 
-import { pseudoNormal } from './serve.mjs'
+import { Cannot, pseudoNormal } from './serve.mjs'
 
 const TIME_CHANNELS = 256
 
@@ -29,6 +29,17 @@ function shapesOf({ patch, channels, width, depth, classes }) {
     ...linear('modulation', width, 2 * width),
     ...linear('out', width, pixels),
   ]
+}
+
+/**
+ * Throws Cannot where WebAssembly's 4 GB cannot hold what backward needs of all blocks. Of one block and sample of DiT-S, tfjs keeps
+ * 91 MB and jax-js 49: here counted as 160 values per token and channel and 17 per score, from which parameters and their states are left out.
+ */
+export function refuseTooLarge({ batch, size, patch, width, depth, heads }) {
+  const tokens = (size / patch) ** 2
+  const bytes = 4 * depth * batch * tokens * (160 * width + 17 * heads * tokens)
+  if (bytes <= 2 ** 32) return
+  throw new Cannot(`backward needs about ${(bytes / 1e9).toFixed(0)} GB at this size, and WebAssembly has at most 4.3`)
 }
 
 /** [{ name, shape, data }]; small random numbers, so that no gradient is zero. */

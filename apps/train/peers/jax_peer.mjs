@@ -1,7 +1,7 @@
 // jax-js on its WebAssembly backend as a peer, everything under jit. It spreads work over Web Workers, which Node is given here, so
 // that it may use as many threads as the others.
 
-import { ADAM, batchOf, lossOf, parametersOf } from './dit_model.mjs'
+import { ADAM, batchOf, lossOf, parametersOf, refuseTooLarge } from './dit_model.mjs'
 import { Cannot, load, pseudoNormal, serve, versionOf } from './serve.mjs'
 import { provideWebWorkers } from './web_worker.mjs'
 
@@ -45,11 +45,16 @@ const ops = {
 
 /** Runs a compiled function on operands that it must not consume, to its end. */
 function runner(compiled, ...operands) {
-  return async () => {
+  const run = async () => {
     const result = compiled(...operands.map(operand => tree.ref(operand)))
     await blockUntilReady(result)
     tree.dispose(result)
   }
+  const close = () => {
+    tree.dispose(operands)
+    compiled.dispose?.()
+  }
+  return { run, close }
 }
 
 function gemm({ m, n, k }) {
@@ -90,6 +95,7 @@ function attention({ batch, heads, queries, keys, dim, backward, bias, lengths }
 
 function step(problem) {
   if (problem.dtype !== 'f32') throw new Cannot('jax-js has no bf16')
+  refuseTooLarge(problem)
   const parameters = parametersOf(problem)
   const named = make => Object.fromEntries(parameters.map(parameter => [parameter.name, make(parameter)]))
   const inputs = Object.fromEntries(Object.entries(batchOf(problem)).map(([name, value]) => [name, array(value)]))
@@ -116,7 +122,7 @@ function step(problem) {
     v: named(({ shape }) => np.zeros(shape)),
   }
   let count = 0
-  return async () => {
+  const run = async () => {
     count++
     const corrections = np.array([1 / (1 - ADAM.beta1 ** count), 1 / (1 - ADAM.beta2 ** count)])
     const { loss, ...next } = update(state.p, state.m, state.v, corrections, tree.ref(inputs))
@@ -124,6 +130,11 @@ function step(problem) {
     await blockUntilReady(state)
     await loss.data()
   }
+  const close = () => {
+    tree.dispose([state, inputs])
+    update.dispose()
+  }
+  return { run, close }
 }
 
 function op({ op, rows, columns, tape }) {
@@ -141,4 +152,4 @@ function op({ op, rows, columns, tape }) {
 
 const CASES = { gemm, attention, step, op }
 
-await serve(problem => ({ name: NAME, run: CASES[problem.kind](problem) }))
+await serve(problem => ({ name: NAME, ...CASES[problem.kind](problem) }))

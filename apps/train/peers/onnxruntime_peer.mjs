@@ -70,9 +70,10 @@ async function runner(threads, nodes, inputs, output, constants = {}) {
   const feeds = Object.fromEntries(
     Object.entries(inputs).map(([name, shape], i) => [name, new ort.Tensor('float32', random(shape, i + 1), shape)]),
   )
-  return async () => {
+  const run = async () => {
     await session.run(feeds)
   }
+  return { run, close: () => session.release() }
 }
 
 function gemm({ m, n, k }, threads) {
@@ -116,4 +117,4 @@ function op({ op, rows, columns, tape }, threads) {
 
 const CASES = { gemm, attention, step, op }
 
-await serve(async (problem, threads) => ({ name: NAME, run: await CASES[problem.kind](problem, threads) }))
+await serve(async (problem, threads) => ({ name: NAME, ...(await CASES[problem.kind](problem, threads)) }))

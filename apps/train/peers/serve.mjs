@@ -22,7 +22,10 @@ export function versionOf(name) {
   return folder(join(main.slice(0, at), 'package.json')).version
 }
 
-/** `make(problem, threads)` gives { name, run() }; a run ends when its results are there. */
+/**
+ * `make(problem, threads)` gives { name, run(), close() }; a run ends when its results are there, and close frees all that was made. A
+ * failure ends the process, after its answer: what it left in the library's memory, if that still works, nobody knows.
+ */
 export async function serve(make) {
   // Answers go out where stdout goes; what a library prints must not get between them.
   console.log = console.info = console.warn
@@ -40,7 +43,10 @@ export async function serve(make) {
       for (let i = 0; i < repeats; i++) await run()
       return { seconds: (performance.now() - start) / 1000 / repeats }
     }
-    if ('drop' in message) entries.delete(message.drop)
+    if ('drop' in message) {
+      await entries.get(message.drop).close()
+      entries.delete(message.drop)
+    }
     return {}
   }
   for await (const line of createInterface({ input: process.stdin })) {
@@ -49,9 +55,12 @@ export async function serve(make) {
       result = await answer(JSON.parse(line))
     } catch (error) {
       result =
-        error instanceof Cannot ? { cannot: error.message } : { error: String(error?.message ?? error).slice(0, 500) }
+        error instanceof Cannot
+          ? { cannot: error.message }
+          : { error: String(error?.message ?? error).slice(0, 500), ends: true }
     }
-    process.stdout.write(`${JSON.stringify(result)}\n`)
+    await new Promise(resolve => process.stdout.write(`${JSON.stringify(result)}\n`, resolve))
+    if (result.ends) process.exit(1)
   }
   process.exit(0)
 }

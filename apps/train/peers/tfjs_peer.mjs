@@ -2,7 +2,7 @@
 
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { ADAM, batchOf, lossOf, parametersOf } from './dit_model.mjs'
+import { ADAM, batchOf, lossOf, parametersOf, refuseTooLarge } from './dit_model.mjs'
 import { Cannot, load, pseudoNormal, serve, versionOf } from './serve.mjs'
 
 const tf = await load('@tensorflow/tfjs')
@@ -24,15 +24,11 @@ const random = (shape, seed) =>
     ),
     shape,
   )
-const finish = tensor => {
-  tensor.dataSync()
-  tensor.dispose()
-}
 
 function gemm({ m, n, k }) {
   // Its kernel is several times faster on operands that are not transposed, which is how its layers store weights.
   const [x, weight] = [random([m, k], 1), random([k, n], 2)]
-  return () => tf.matMul(x, weight).dispose()
+  return { run: () => tf.matMul(x, weight).dispose(), close: () => tf.dispose([x, weight]) }
 }
 
 function attention({ batch, heads, queries, keys, dim, backward, bias, lengths }) {
@@ -52,18 +48,21 @@ function attention({ batch, heads, queries, keys, dim, backward, bias, lengths }
     const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(dim))
     return tf.matMul(tf.softmax(added ? tf.add(scores, added) : scores), v)
   }
-  if (!backward) return () => tf.tidy(() => void forward(...operands))
   const gradients = tf.grads(forward)
-  const upstream = tokens(queries, 5)
-  return () => tf.tidy(() => void gradients(operands, upstream))
+  const upstream = backward && tokens(queries, 5)
+  return {
+    run: () => tf.tidy(() => void (backward ? gradients(operands, upstream) : forward(...operands))),
+    close: () => tf.dispose([operands, mask, upstream]),
+  }
 }
 
 function step(problem) {
   if (problem.dtype !== 'f32') throw new Cannot('tfjs computes in f32')
-  const parameters = parametersOf(problem).map(({ name, shape, data }) =>
-    tf.variable(tf.tensor(data, shape), true, name),
+  refuseTooLarge(problem)
+  const p = Object.fromEntries(
+    parametersOf(problem).map(({ name, shape, data }) => [name, tf.tidy(() => tf.variable(tf.tensor(data, shape)))]),
   )
-  const p = Object.fromEntries(parameters.map(variable => [variable.name, variable]))
+  const parameters = Object.values(p)
   const inputs = Object.fromEntries(
     Object.entries(batchOf(problem)).map(([name, { data, shape }]) => [name, tf.tensor(data, shape)]),
   )
@@ -83,7 +82,7 @@ function step(problem) {
     tanh: tf.tanh,
     sigmoid: tf.sigmoid,
   }
-  return () => {
+  const run = () => {
     const loss = tf.tidy(() => {
       const { value, grads } = tf.variableGrads(() => lossOf(ops, problem, p, inputs), parameters)
       const squares = Object.values(grads).map(gradient => tf.sum(tf.square(gradient)))
@@ -96,23 +95,24 @@ function step(problem) {
       for (const variable of parameters) variable.assign(tf.mul(variable, 1 - ADAM.lr * ADAM.decay))
       return value
     })
-    finish(loss)
+    loss.dataSync()
+    loss.dispose()
   }
+  const close = () => {
+    tf.dispose([parameters, inputs])
+    optimizer.dispose()
+  }
+  return { run, close }
 }
 
 function op({ op, rows, columns, tape }) {
   if (tape) throw new Cannot('tfjs records no tape outside of grad()')
-  const [x, y] = [random([rows, columns], 1), random([rows, columns], 2)]
-  const named = {
-    add: () => tf.add(x, y),
-    mul: () => tf.mul(x, y),
-    softmax: () => tf.softmax(x),
-    sum: () => tf.sum(x),
-  }[op]
+  const named = { add: tf.add, mul: tf.mul, softmax: x => tf.softmax(x), sum: x => tf.sum(x) }[op]
   if (!named) throw new Cannot(`tfjs has no ${op}`)
-  return () => tf.tidy(() => void named())
+  const [x, y] = [random([rows, columns], 1), random([rows, columns], 2)]
+  return { run: () => tf.tidy(() => void named(x, y)), close: () => tf.dispose([x, y]) }
 }
 
 const CASES = { gemm, attention, step, op }
 
-await serve(problem => ({ name: NAME, run: CASES[problem.kind](problem) }))
+await serve(problem => ({ name: NAME, ...CASES[problem.kind](problem) }))

@@ -1,9 +1,9 @@
 // The protocol, with a peer of a few lines, and what is said when there is no peer.
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { npmPeerCommand } from './npm-peers'
 import { CannotExpress, PeerProcess } from './peer-process'
 import { Peers } from './peers'
@@ -94,6 +94,67 @@ it('a Python keeps its OpenBLAS free to choose, unless a core type is given', ()
   expect(torchCommand('python3', 3, '--python').env).not.toHaveProperty('OPENBLAS_CORETYPE')
   expect(torchCommand('python3', 3, '--python', 'ZEN').env).toMatchObject({ OPENBLAS_CORETYPE: 'ZEN' })
   vi.unstubAllEnvs()
+})
+
+/** Stands in for @jax-js/jax: has room for two arrays, and after a failure only fails. */
+const FAKE_PACKAGE = `
+  let live = 0
+  let broken = false
+  const must = fine => {
+    broken ||= !fine
+    if (broken) throw new Error('out of memory')
+  }
+  export const init = () => {}, defaultDevice = init, blockUntilReady = init, nn = {}
+  export const tree = { ref: x => x, dispose: x => { if (Array.isArray(x)) live -= x.length } }
+  export const numpy = { array: (_, { shape }) => { must(++live <= 2); return shape } }
+  export const jit = () => Object.assign(x => must(x[0] < 8), { dispose() {} })
+`
+
+describe('a peer that is an npm package', () => {
+  const cache = mkdtempSync(join(tmpdir(), 'ditkit-peers-'))
+  const folder = join(cache, 'ditkit', 'peers', 'jax-js', 'node_modules', '@jax-js', 'jax')
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'index.js'), FAKE_PACKAGE)
+  writeFileSync(join(folder, 'package.json'), '{ "version": "0.0.0", "type": "module", "main": "index.js" }')
+  const gemm = (m: number) => ({ kind: 'gemm', m, n: 1, k: 1 }) as const
+  let peers: Peers
+  beforeEach(() => {
+    vi.stubEnv('XDG_CACHE_HOME', cache)
+    peers = new Peers({ python: 'python3', pythonOpenblas: 'python3', threads: 1 })
+  })
+  afterEach(() => {
+    peers.close()
+    vi.unstubAllEnvs()
+  })
+  afterAll(() => rmSync(cache, { recursive: true }))
+
+  it('frees what a problem held when it is dropped', async () => {
+    for (let i = 0; i < 3; i++) {
+      const subject = await peers.subject('jax-js', gemm(1), 1)
+      expect(subject.name).toBe('jax-js wasm 0.0.0')
+      expect(await subject.run()).toBeGreaterThanOrEqual(0)
+      await subject.close()
+    }
+  })
+
+  it('starts anew after a failure, which leaves nothing behind', async () => {
+    const tooLarge = await peers.subject('jax-js', gemm(8), 1)
+    await expect(tooLarge.run()).rejects.toThrow('jax-js: out of memory')
+    await tooLarge.close()
+    const next = await peers.subject('jax-js', gemm(1), 1)
+    expect(await next.run()).toBeGreaterThanOrEqual(0)
+    const makingFails = peers.subject('jax-js', gemm(1), 1)
+    await expect(makingFails).rejects.toThrow('jax-js: out of memory')
+    expect(await (await peers.subject('jax-js', gemm(1), 1)).run()).toBeGreaterThanOrEqual(0)
+  })
+
+  it('says of steps too large for WebAssembly that it cannot, and goes on', async () => {
+    const step = { kind: 'step', dtype: 'f32', batch: 8, size: 32, patch: 2, channels: 4, classes: 1000 } as const
+    const refusal = peers.subject('jax-js', { ...step, width: 384, depth: 12, heads: 6 }, 1)
+    await expect(refusal).rejects.toBeInstanceOf(CannotExpress)
+    await expect(refusal).rejects.toThrow(/backward needs about 9 GB at this size, and WebAssembly has at most/)
+    expect(await (await peers.subject('jax-js', gemm(1), 1)).run()).toBeGreaterThanOrEqual(0)
+  })
 })
 
 it('an npm package that is not there is named with the command that installs it', () => {

@@ -7,7 +7,8 @@
 //   { memory: 3 }                           →  { bytes }, or {}
 //   { drop: 3 }                             →  {}
 //
-// Any answer may be { error: message } instead. Lines that are no JSON objects are a library's chatter and are passed over.
+// Any answer may be { error: message } instead, and with `ends: true` be the process's last. Lines that are no JSON objects are
+// a library's chatter and are passed over.
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
@@ -45,7 +46,10 @@ export class PeerProcess {
       this.complaint = `${this.complaint}${chunk}`.slice(-4000)
     })
     this.ended = new Promise(resolve => {
-      this.child.on('close', resolve)
+      this.child.on('close', () => {
+        this.failure ??= this.complaint.trim().split('\n').at(-1) || 'it ended'
+        resolve()
+      })
       this.child.on('error', error => {
         this.failure = error.message
         resolve()
@@ -55,7 +59,7 @@ export class PeerProcess {
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]()
   }
 
-  /** False once the process has ended. */
+  /** False once the process has ended, or is about to. */
   get alive(): boolean {
     return this.failure === undefined
   }
@@ -88,10 +92,10 @@ export class PeerProcess {
         const { value, done } = await this.lines.next()
         if (done) {
           await this.ended
-          this.failure ??= this.complaint.trim().split('\n').at(-1) || 'it ended'
           throw this.problem()
         }
         const answer = parsed(value)
+        if (answer?.ends) this.failure = String(answer.error)
         if (answer?.error !== undefined) throw new UserError(`${this.peer.label}: ${answer.error}`)
         if (answer) return answer
       }
