@@ -16,8 +16,9 @@ export function preset(test = {}) {
     test: {
       pool: 'forks',
       maxWorkers: 2,
-      testTimeout: 60_000,
-      hookTimeout: 120_000,
+      // Against tests that hang, not slow ones: a busy machine with two cores takes ten times as long as an idle one.
+      testTimeout: 300_000,
+      hookTimeout: 300_000,
       server: { deps: { inline: [/@ditkit\//] } },
       ...test,
     },

@@ -46,7 +46,7 @@ afterAll(() => rmSync(root, { recursive: true }))
 beforeAll(async () => {
   vi.spyOn(console, 'log').mockImplementation(() => {})
   await train({ recipe: 'detect', overrides: SMALL, out, mode: 'new' })
-}, 120_000)
+})
 
 async function samplesIn(path: string) {
   await using file = await openPt(path)
@@ -82,7 +82,7 @@ describe('a run', () => {
         readFileSync(file),
       )
     for (const [i, bytes] of files(other).entries()) expect(bytes.equals(files(out)[i])).toBe(true)
-  }, 60_000)
+  })
 })
 
 describe('the bias', () => {
@@ -157,7 +157,7 @@ it('an ablation trains every variant, tabulates it, and does nothing twice', asy
   expect(readdirSync(folder)).toContain('ablation.png')
   expect(await ablate(request)).toEqual(variants)
   expect(readFileSync(join(folder, 'ablation.md'), 'utf8')).toBe(table)
-}, 120_000)
+})
 
 it('steps leave nothing behind', async () => {
   const { config } = loadConfig('detect', SMALL)
@@ -184,7 +184,7 @@ it('eval scores it on held-out objects beside another scene', async () => {
     expect(score.recall_5cm).toBeLessThanOrEqual(score.recall_10cm)
     expect(score.centre_error).toBeGreaterThan(0)
   }
-}, 60_000)
+})
 
 describe('what does not fit is refused', () => {
   it('by sample, which says what there is in its place', async () => {

@@ -56,7 +56,7 @@ afterAll(() => rmSync(root, { recursive: true }))
 beforeAll(async () => {
   vi.spyOn(console, 'log').mockImplementation(() => {})
   await train({ recipe: 'grasp', overrides: SMALL, out, mode: 'new' })
-}, 120_000)
+})
 
 async function samplesIn(path: string) {
   await using file = await openPt(path)
@@ -82,7 +82,7 @@ describe('a run', () => {
     await train({ recipe: 'grasp', overrides: SMALL, out: other, mode: 'resume' })
     const model = (folder: string) => readFileSync(join(folder, 'models', 'grasp.safetensors'))
     expect(model(other).equals(model(out))).toBe(true)
-  }, 120_000)
+  })
 
   it.each([
     ['flow.coupling=exact'],
@@ -128,7 +128,7 @@ describe("objects of one's own", () => {
     const summary = JSON.parse(readFileSync(join(root, 'lenient', 'output', 'dit_metrics', 'summary.json'), 'utf8'))
     expect(summary.skipped_objects).toBe(1)
     expect(summary.training_objects + summary.held_out_objects).toBe(SHIPPED.length - 1)
-  }, 60_000)
+  })
 
   it('with a text that the model cannot read whole, or none to hold out, are named', async () => {
     write(entries => {
@@ -139,7 +139,7 @@ describe("objects of one's own", () => {
       for (const entry of entries) entry.split = 'train'
     })
     await expect(run('whole')).rejects.toThrow("no object of the split 'held-out' has a grasp")
-  }, 60_000)
+  })
 })
 
 describe('sample --scene', () => {
@@ -227,4 +227,4 @@ it('the evaluation grades held-out objects beside the baselines, and says whethe
     }
   expect(result.random).toBeLessThan(0.1)
   expect(result.text.tables).toBeGreaterThan(10)
-}, 120_000)
+})

@@ -11,7 +11,7 @@ const script = path.join(__dirname, 'lifecycle-child.mjs')
 
 /** What the child printed. Rejects when it does not end by itself, or ends with a signal or another exit code. */
 async function child(name: string): Promise<string> {
-  const { stdout } = await run(process.execPath, ['--expose-gc', script, addonPath, name], { timeout: 30_000 })
+  const { stdout } = await run(process.execPath, ['--expose-gc', script, addonPath, name], { timeout: 240_000 })
   return stdout.trim()
 }
 

@@ -205,7 +205,7 @@ test('a program that leaves a loader in the middle of an epoch, without closing 
      }`,
   )
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, [script], {
-    timeout: 30_000,
+    timeout: 240_000,
     encoding: 'utf8',
   })
   expect({ status, signal, stdout, stderr }).toEqual({ status: 0, signal: null, stdout: '2\n', stderr: '' })
