@@ -62,7 +62,7 @@ function forward(problem: AttentionProblem, operands: AttentionOperands, ctx: At
   const commands = commandsOf(ctx)
   const out = ctx.output('out')
   const training = Object.values(problem.gradients).some(Boolean)
-  const [rows, queries] = operands.q.shape
+  const { 0: rows, 1: queries } = operands.q.shape
   const stats = training ? ctx.empty([rows, problem.heads, queries, 2], 'f32') : undefined
   call(commands, OPCODE.attentionForward, problem, operands).operand(out).optional(stats).submit()
   return { out, saved: stats ? [out, stats] : [] }
@@ -76,14 +76,15 @@ function backward(
   ctx: AttentionContext,
 ): AttentionGradients {
   const commands = commandsOf(ctx)
-  const [out, stats] = saved
+  const { 0: out, 1: stats } = saved
   const wanted = problem.gradients
   const gradients: AttentionGradients = {
-    ...(wanted.q && { q: ctx.output('q') }),
-    ...(wanted.k && { k: ctx.output('k') }),
-    ...(wanted.v && { v: ctx.output('v') }),
-    ...(wanted.bias && { bias: ctx.output('bias') }),
-    ...(wanted.factors && { factorQuery: ctx.output('factorQuery'), factorKey: ctx.output('factorKey') }),
+    q: wanted.q ? ctx.output('q') : undefined,
+    k: wanted.k ? ctx.output('k') : undefined,
+    v: wanted.v ? ctx.output('v') : undefined,
+    bias: wanted.bias ? ctx.output('bias') : undefined,
+    factorQuery: wanted.factors ? ctx.output('factorQuery') : undefined,
+    factorKey: wanted.factors ? ctx.output('factorKey') : undefined,
   }
   call(commands, OPCODE.attentionBackward, problem, operands)
     .operand(out)

@@ -4,7 +4,7 @@ export type Shape = readonly number[]
 
 export function sizeOf(shape: Shape): number {
   let size = 1
-  for (const n of shape) size *= n
+  for (let axis = 0; axis < shape.length; axis++) size *= shape[axis]
   return size
 }
 
@@ -43,7 +43,8 @@ export function showShape(shape: Shape): string {
 
 export function checkShape(op: string, shape: Shape): void {
   if (!Array.isArray(shape)) throw new TypeError(`${op}: the shape must be an array of sizes, got ${typeof shape}`)
-  for (const n of shape) {
+  for (let axis = 0; axis < shape.length; axis++) {
+    const n = shape[axis]
     if (!Number.isInteger(n) || n < 0) {
       throw new RangeError(`${op}: shape ${showShape(shape)} has a size that is not a whole number ≥ 0`)
     }

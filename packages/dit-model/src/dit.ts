@@ -169,7 +169,7 @@ class Attention extends Module {
   }
 
   forward(x: Tensor, into: GatedInto): Tensor {
-    const [batch, tokens, hidden] = x.shape
+    const { 0: batch, 1: tokens, 2: hidden } = x.shape
     const qkv = reshape(this.qkv.forward(x), [batch, tokens, 3, this.heads, hidden / this.heads])
     return this.proj.forward(reshape(packedAttention(qkv), [batch, tokens, hidden]), 'none', into)
   }

@@ -4,8 +4,9 @@ import { permute, reshape, type Tensor } from '@ditkit/core'
 
 /** x [B, C, h·p, w·p] → [B, N, C·p·p]: what a convolution of kernel and stride p multiplies with its weight. */
 export function patchify(x: Tensor, p: number): Tensor {
-  const [batch, channels, height, width] = x.shape
-  const [h, w] = [height / p, width / p]
+  const { 0: batch, 1: channels, 2: height, 3: width } = x.shape
+  const h = height / p
+  const w = width / p
   const split = reshape(x, [batch, channels, h, p, w, p])
   return reshape(permute(split, [0, 2, 4, 1, 3, 5]), [batch, h * w, channels * p * p])
 }

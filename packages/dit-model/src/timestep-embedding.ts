@@ -26,9 +26,14 @@ export function timestepEmbedding(device: Device, t: ArrayLike<number>, dim = TI
   if (dim % 2 !== 0) throw new RangeError(`timestepEmbedding: dim must be even, got ${dim}`)
   const half = dim / 2
   const frequency = dim === TIMESTEP_CHANNELS ? USUAL : frequencies(half)
-  const values = new Float64Array(t.length * dim)
+  const values = new (device.floatDType === 'f64' ? Float64Array : Float32Array)(t.length * dim)
   for (let b = 0; b < t.length; b++) {
     if (!Number.isFinite(t[b])) throw new RangeError(`timestepEmbedding: t[${b}] is ${t[b]}, expected a finite number`)
+    if (b > 0 && t[b] === t[b - 1]) {
+      // A sampler's batch has one timestep.
+      values.copyWithin(b * dim, (b - 1) * dim, b * dim)
+      continue
+    }
     for (let k = 0; k < half; k++) {
       const angle = t[b] * frequency[k]
       values[b * dim + k] = Math.cos(angle)

@@ -37,20 +37,29 @@ export function callAttention(call: PublicCall, sources: readonly Source[], opti
     }
     const result = kernel.forward(problem, operands, contextFor(device, { out }))
     if (result.out !== out) throw new Error(`attention kernel ${kernel.name} did not return the output it was given`)
-    const { host, ...tensors } = operands
-    const present = Object.entries(tensors).filter((entry): entry is [string, Tensor] => entry[1] !== undefined)
-    const names = present.map(([name]) => name)
-    const saved = [...present.map(([, tensor]) => tensor), ...(result.saved as Tensor[])]
-    record(op, tape.inputs, [out], saved, kernelGradients(kernel, problem, names, host, tape.routes))
+    const names = tensorNames(operands)
+    const saved = names.map(name => operands[name] as Tensor).concat(result.saved as Tensor[])
+    record(op, tape.inputs, [out], saved, kernelGradients(kernel, problem, names, operands.host, tape.routes))
     return out
   })
 }
 
 function partsOf(sources: readonly Source[]): Record<'q' | 'k' | 'v', Tensor> {
-  const entries = sources.flatMap(({ tensor, parts }) =>
-    parts.map((part, i) => [part, partOf(tensor, i, parts.length)] as const),
-  )
-  return Object.fromEntries(entries) as Record<'q' | 'k' | 'v', Tensor>
+  const found: { q?: Tensor; k?: Tensor; v?: Tensor } = {}
+  sources.forEach(({ tensor, parts }) => {
+    parts.forEach((part, i) => {
+      found[part] = partOf(tensor, i, parts.length)
+    })
+  })
+  return found as Record<'q' | 'k' | 'v', Tensor>
+}
+
+type TensorName = Exclude<keyof TensorOperands, 'host'>
+
+/** The operands that the call has. */
+function tensorNames(operands: TensorOperands): TensorName[] {
+  const names = Object.keys(operands) as (keyof TensorOperands)[]
+  return names.filter((name): name is TensorName => name !== 'host' && operands[name] !== undefined)
 }
 
 /** Without a pair of tokens, or a number in the result, there is nothing for a kernel to do. */
@@ -82,19 +91,27 @@ function zeroGradients(device: Device, problem: AttentionProblem, routes: readon
 function kernelGradients(
   kernel: AttentionKernel,
   forward: AttentionProblem,
-  names: readonly string[],
+  names: readonly TensorName[],
   host: TensorOperands['host'],
   routes: readonly Route[],
 ): BackwardFunction {
-  return ([gradient], { saved, needs }) => {
+  return ({ 0: gradient }, { saved, needs }) => {
     if (!gradient) return []
     const { device } = gradient
     const problem = { ...forward, gradients: gradientsFor(routes, needs) }
-    const tensors = Object.fromEntries(names.map((name, i) => [name, saved[i]]))
-    const operands = { ...tensors, host } as unknown as TensorOperands
+    const operands: { [name in TensorName]?: Tensor } & Pick<TensorOperands, 'host'> = { host }
+    names.forEach((name, i) => {
+      operands[name] = saved[i]
+    })
     const { tensors: gradients, outputs } = gradientOutputs(device, problem, routes)
     const context = contextFor(device, outputs)
-    const results = kernel.backward(problem, operands, saved.slice(names.length), dense(gradient), context)
+    const results = kernel.backward(
+      problem,
+      operands as TensorOperands,
+      saved.slice(names.length),
+      dense(gradient),
+      context,
+    )
     for (const name of Object.keys(outputs) as GradientName[]) {
       if (results[name] !== outputs[name]) {
         throw new Error(`attention kernel ${kernel.name} did not return the gradient '${name}' it was given`)

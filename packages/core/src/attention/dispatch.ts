@@ -64,6 +64,9 @@ function decide(device: Device, problem: AttentionProblem, wanted: string) {
 
 /** The kernel for a problem. Throws when the one asked for cannot, or none can. */
 export function chooseKernel(op: string, device: Device, problem: AttentionProblem, wanted = 'auto'): AttentionKernel {
+  // Nearly every call goes to the first kernel of its device; the others are only asked to explain.
+  const first = device.backend.attentionKernels[0]
+  if (first && (wanted === 'auto' || wanted === first.name) && !refusal(device, first, problem)) return first
   const { chosen, candidates } = decide(device, problem, wanted)
   const refused = candidates.filter(candidate => candidate.status === 'refused')
   const reasons = refused.map(({ kernel, reason }) => `${kernel}: ${reason}`).join('; ')

@@ -28,19 +28,24 @@ export interface Routing {
   readonly routes: readonly Route[]
 }
 
+const BIAS: readonly GradientName[] = ['bias']
+const FACTOR_QUERY: readonly GradientName[] = ['factorQuery']
+const FACTOR_KEY: readonly GradientName[] = ['factorKey']
+
 export function routing(sources: readonly Source[], { bias, factoredBias }: AttentionOptions): Routing {
-  const held: [Tensor | undefined, readonly GradientName[]][] = [
-    ...sources.map(({ tensor, parts }): [Tensor, readonly GradientName[]] => [tensor, parts]),
-    [bias, ['bias']],
-    [factoredBias?.query, ['factorQuery']],
-    [factoredBias?.key, ['factorKey']],
-  ]
-  // What is not a tensor is refused by name later on.
-  const present = held.filter((entry): entry is [Tensor, readonly GradientName[]] => entry[0] instanceof Tensor)
-  return {
-    inputs: present.map(([tensor]) => tensor),
-    routes: present.map(([tensor, names]) => ({ shape: tensor.shape, names })),
+  const inputs: Tensor[] = []
+  const routes: Route[] = []
+  const hold = (tensor: Tensor | undefined, names: readonly GradientName[]) => {
+    // What is not a tensor is refused by name later on.
+    if (!(tensor instanceof Tensor)) return
+    inputs.push(tensor)
+    routes.push({ shape: tensor.shape, names })
   }
+  for (const { tensor, parts } of sources) hold(tensor, parts)
+  hold(bias, BIAS)
+  hold(factoredBias?.query, FACTOR_QUERY)
+  hold(factoredBias?.key, FACTOR_KEY)
+  return { inputs, routes }
 }
 
 /** Which gradients backward will be asked for, when it is asked for all there are. */

@@ -233,19 +233,23 @@ export function factors(
   return { query: dense(value.query), key: dense(value.key), rank: query }
 }
 
+function checkInput(op: string, name: string, x: Tensor, q: Tensor): void {
+  checkOperand(op, name, x, q)
+  if (!isFloat(x.dtype)) throw new TypeError(`${op}: ${name} is ${x.dtype} (expected a float dtype)`)
+  if (x.dtype !== q.dtype)
+    throw new TypeError(`${op}: ${name} is ${x.dtype} but q is ${q.dtype}; use cast(${name}, '${q.dtype}')`)
+  if (x.rank !== 4) {
+    throw new RangeError(`${op}: ${name} has shape ${showShape(x.shape)} (expected [batch, tokens, heads, head dim])`)
+  }
+}
+
 /** Shapes, dtypes and devices of q, k and v. */
 export function checkInputs(op: string, q: Tensor, k: Tensor, v: Tensor): void {
   checkTensor(op, 'q', q)
-  for (const [name, x] of Object.entries({ q, k, v })) {
-    checkOperand(op, name, x, q)
-    if (!isFloat(x.dtype)) throw new TypeError(`${op}: ${name} is ${x.dtype} (expected a float dtype)`)
-    if (x.dtype !== q.dtype)
-      throw new TypeError(`${op}: ${name} is ${x.dtype} but q is ${q.dtype}; use cast(${name}, '${q.dtype}')`)
-    if (x.rank !== 4) {
-      throw new RangeError(`${op}: ${name} has shape ${showShape(x.shape)} (expected [batch, tokens, heads, head dim])`)
-    }
-  }
-  const [batch, , heads, dim] = q.shape
+  checkInput(op, 'q', q, q)
+  checkInput(op, 'k', k, q)
+  checkInput(op, 'v', v, q)
+  const { 0: batch, 2: heads, 3: dim } = q.shape
   if (dim === 0) throw new RangeError(`${op}: q has shape ${showShape(q.shape)}: the head dim must be at least 1`)
   if (k.shape[0] !== batch || k.shape[2] !== heads || k.shape[3] !== dim) {
     throw new RangeError(

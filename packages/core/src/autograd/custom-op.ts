@@ -40,7 +40,7 @@ export function customOp(op: CustomOp): (...inputs: Tensor[]) => Tensor {
       const output = noGrad(() => forward({ save: (...tensors) => saved.push(...tensors) }, ...inputs))
       if (inputs.includes(output))
         throw new TypeError(`${op.name}: forward returned one of its inputs (expected a new tensor)`)
-      record(op.name, inputs, [output], saved, ([gradient], context) =>
+      record(op.name, inputs, [output], saved, ({ 0: gradient }, context) =>
         gradient ? op.backward(context, gradient) : [],
       )
       return output

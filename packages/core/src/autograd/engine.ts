@@ -79,7 +79,7 @@ class Pending {
     while (i > 0) {
       const parent = (i - 1) >> 1
       if (heap[parent].id > heap[i].id) break
-      ;[heap[parent], heap[i]] = [heap[i], heap[parent]]
+      swap(heap, parent, i)
       i = parent
     }
   }
@@ -88,14 +88,20 @@ class Pending {
     const heap = this.heap
     for (let i = 0; ; ) {
       let largest = i
-      for (const child of [2 * i + 1, 2 * i + 2]) {
+      for (let child = 2 * i + 1; child <= 2 * i + 2; child++) {
         if (child < heap.length && heap[child].id > heap[largest].id) largest = child
       }
       if (largest === i) return
-      ;[heap[largest], heap[i]] = [heap[i], heap[largest]]
+      swap(heap, largest, i)
       i = largest
     }
   }
+}
+
+function swap(heap: GradNode[], i: number, j: number): void {
+  const node = heap[i]
+  heap[i] = heap[j]
+  heap[j] = node
 }
 
 /** Adds gradients to nodes while backward runs: how `recompute` hands its inner tape to the same pass. */
@@ -135,7 +141,7 @@ function run(root: Tensor, gradient: Tensor, pass: Pass): void {
           pass.onNode?.(node, gradients)
           step(node, gradients, pending, seed, pass)
         } finally {
-          for (const tensor of gradients) tensor?.free(FREED)
+          for (let i = 0; i < gradients.length; i++) gradients[i]?.free(FREED)
           node.drop()
           node.release()
         }
@@ -175,7 +181,8 @@ function step(
     internally(() => {
       const results = node.backward(gradients, { saved: node.unpack(), needs, take })
       for (let i = 0; i < edges.length; i++) {
-        const [edge, result] = [edges[i], results[i]]
+        const edge = edges[i]
+        const result = results[i]
         if (!edge || !needs[i] || !result) continue
         checkShape(node.op, i, result, edge)
         received[i] = own(result)

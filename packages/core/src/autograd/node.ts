@@ -40,6 +40,8 @@ let nextId = 0
 const unreferenced: GradNode[] = []
 let dropping = false
 
+const NONE: readonly never[] = []
+
 const FREED = { what: 'backward, which frees saved activations as it consumes them' }
 
 export class GradNode {
@@ -61,7 +63,7 @@ export class GradNode {
     saved: readonly Tensor[],
     readonly backward: BackwardFunction,
   ) {
-    for (const edge of edges) edge?.node?.retain()
+    for (let i = 0; i < edges.length; i++) edges[i]?.node?.retain()
     this.saved = saved.map(handleOf)
     this.versions = saved.map(versionOf)
   }
@@ -99,11 +101,11 @@ export class GradNode {
   /** Frees what the node holds; it cannot be differentiated afterwards. */
   drop(): void {
     this.consumed = true
-    for (const tensor of this.saved) tensor.free(FREED)
-    this.saved = []
-    const edges = this.edges
-    this.edges = []
-    for (const edge of edges) edge?.node?.release()
+    const { saved, edges } = this
+    this.saved = NONE
+    this.edges = NONE
+    for (let i = 0; i < saved.length; i++) saved[i].free(FREED)
+    for (let i = 0; i < edges.length; i++) edges[i]?.node?.release()
   }
 }
 

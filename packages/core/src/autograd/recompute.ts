@@ -25,7 +25,7 @@ export function recompute(fn: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor
     'recompute',
     inputs.map(input => input.edge),
     saved,
-    ([gradient], context) => {
+    ({ 0: gradient }, context) => {
       if (gradient) replay(fn, context.saved.slice(0, count), node, gradient)
       return []
     },
@@ -46,7 +46,7 @@ function replay(
     const inputs = saved.map((tensor, i) => {
       const input = viewOf(tensor, tensor.shape, tensor.strides)
       const edge = outer.edges[i]
-      if (edge) attach(new GradNode('recompute input', [edge], [], ([g]) => [g]), [input])
+      if (edge) attach(new GradNode('recompute input', [edge], [], ({ 0: g }) => [g]), [input])
       return input
     })
     const output = checked(fn(...inputs))

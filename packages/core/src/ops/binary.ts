@@ -50,7 +50,7 @@ function binary(name: string, body: Body, slopes?: Slopes, result?: DType): Bina
     if (gradients) {
       const { shape: shapeA } = a
       const { shape: shapeB } = b
-      record(name, operands, [out], slopes.constant ? [] : operands, ([g], { saved, needs }) => {
+      record(name, operands, [out], slopes.constant ? [] : operands, ({ 0: g }, { saved, needs }) => {
         if (!g) return []
         return [
           needs[0] ? sumTo(run(gradients.a, [g, ...saved]), shapeA) : undefined,
@@ -68,7 +68,7 @@ function binary(name: string, body: Body, slopes?: Slopes, result?: DType): Bina
     const out = run(isLeft ? left : right, [x], [number], result ?? dtype)
     if (gradients) {
       const gradient = isLeft ? gradients.left : gradients.right
-      record(name, [x], [out], slopes.constant ? [] : [x], ([g], { saved }) => [
+      record(name, [x], [out], slopes.constant ? [] : [x], ({ 0: g }, { saved }) => [
         g && run(gradient, [g, ...saved], [number]),
       ])
     }

@@ -26,7 +26,7 @@ export function embedding(table: Tensor, index: Tensor): Tensor {
     const out = emptyTensor(device, [...index.shape, ...rest], table.dtype)
     device.backend.gather(dense(table), flat, rowsOf(out, flat.size, rest), site)
     const { shape } = table
-    record('embedding', [table], [out], [flat], ([g], { saved }) => {
+    record('embedding', [table], [out], [flat], ({ 0: g }, { saved }) => {
       if (!g) return []
       const d = emptyTensor(device, shape, g.dtype)
       device.backend.fill(d, 0)
@@ -56,7 +56,7 @@ export function scatterAdd(base: Tensor, index: Tensor, rows: Tensor): Tensor {
     const out = emptyTensor(device, base.shape, base.dtype)
     device.backend.copy(base, out)
     device.backend.scatterAdd(out, flat, rowsOf(dense(rows), flat.size, rest), site)
-    record('scatterAdd', [base, rows], [out], [flat], ([g], { saved, needs }) => {
+    record('scatterAdd', [base, rows], [out], [flat], ({ 0: g }, { saved, needs }) => {
       if (!g) return []
       if (!needs[1]) return [g]
       const d = emptyTensor(device, expected, g.dtype)

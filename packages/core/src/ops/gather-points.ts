@@ -44,7 +44,7 @@ export function gatherPoints(values: Tensor, indices: Tensor): Tensor {
         site,
       )
     }
-    record('gatherPoints', [values], [out], [flat], ([g], { saved }) => {
+    record('gatherPoints', [values], [out], [flat], ({ 0: g }, { saved }) => {
       if (!g) return []
       const d = emptyTensor(device, [batch, points, ...channels], g.dtype)
       backend.fill(d, 0)

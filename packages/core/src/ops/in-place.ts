@@ -63,7 +63,7 @@ export function adamwStep(parameters: readonly AdamWParameter[], scalars: AdamWS
   if (parameters.length === 0) throw new RangeError('adamwStep: no parameters')
   const device = sharedDevice('adamwStep', [parameters[0].parameter])
   for (const { parameter, gradient, firstMoment, secondMoment, average } of parameters) {
-    sharedDevice('adamwStep', [parameters[0].parameter, parameter])
+    if (parameter.device !== device) sharedDevice('adamwStep', [parameters[0].parameter, parameter])
     checkOperand('parameter', parameter, parameter)
     checkOperand('gradient', gradient, parameter)
     checkOperand('firstMoment', firstMoment, parameter)
@@ -87,7 +87,7 @@ export function adamwStep(parameters: readonly AdamWParameter[], scalars: AdamWS
 
 function checkOperand(name: string, tensor: Tensor, parameter: Tensor): void {
   checkDType('adamwStep', name, tensor, parameter.dtype)
-  sharedDevice('adamwStep', [parameter, tensor])
+  if (tensor.device !== parameter.device) sharedDevice('adamwStep', [parameter, tensor])
   if (sameShape(tensor.shape, parameter.shape) && tensor.contiguous) return
   throw new RangeError(
     `adamwStep: ${name} of ${parameter.name ?? 'a parameter'} has shape ${showShape(tensor.shape)} ` +

@@ -19,7 +19,7 @@ export function dense(x: Tensor): Tensor {
 /** x under a handle of its own, on the tape: what an op returns that has nothing to do. */
 export function alias(op: string, x: Tensor): Tensor {
   const out = viewOf(x, x.shape, x.strides)
-  record(op, [x], [out], [], ([g]) => [g])
+  record(op, [x], [out], [], ({ 0: g }) => [g])
   return out
 }
 
@@ -28,7 +28,7 @@ export function contiguous(x: Tensor): Tensor {
   x.checkLive('contiguous')
   if (x.contiguous) return alias('contiguous', x)
   const out = dense(x)
-  record('contiguous', [x], [out], [], ([g]) => [g])
+  record('contiguous', [x], [out], [], ({ 0: g }) => [g])
   return out
 }
 
@@ -50,7 +50,7 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
     const source = dense(x)
     const out = viewOf(source, target, contiguousStrides(target))
     const { shape: before } = x
-    record('reshape', [x], [out], [], ([g]) => [g && reshape(g, before)])
+    record('reshape', [x], [out], [], ({ 0: g }) => [g && reshape(g, before)])
     return out
   })
 }
@@ -70,7 +70,7 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
     )
     const out = view.contiguous ? view : dense(view)
     const inverse = order.map((_, axis) => order.indexOf(axis))
-    record('permute', [x], [out], [], ([g]) => [g && permute(g, inverse)])
+    record('permute', [x], [out], [], ({ 0: g }) => [g && permute(g, inverse)])
     return out
   })
 }
@@ -97,7 +97,7 @@ export function slice(x: Tensor, axis: number, start: number, end?: number): Ten
   const shape = x.shape.map((size, i) => (i === index ? to - from : size))
   const out = viewOf(x, shape, x.strides, x.byteOffset + from * x.strides[index] * bytesPerElement(x.dtype))
   const { shape: before } = x
-  record('slice', [x], [out], [], ([g]) => {
+  record('slice', [x], [out], [], ({ 0: g }) => {
     if (!g) return []
     const full = emptyTensor(g.device, before, g.dtype)
     g.device.backend.fill(full, 0)
@@ -133,7 +133,7 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
       device.backend.copy(tensor, slice(out, index, start, start + sizes[i]))
       start += sizes[i]
     })
-    record('concat', tensors, [out], [], ([g]) => (g ? split(g, sizes, index) : []))
+    record('concat', tensors, [out], [], ({ 0: g }) => (g ? split(g, sizes, index) : []))
     return out
   })
 }
@@ -179,7 +179,7 @@ export function expand(x: Tensor, shape: readonly number[]): Tensor {
   )
   const out = viewOf(x, [...shape], strides)
   const { shape: before } = x
-  record('expand', [x], [out], [], ([g]) => [g && sumTo(g, before)])
+  record('expand', [x], [out], [], ({ 0: g }) => [g && sumTo(g, before)])
   return out
 }
 
@@ -221,7 +221,7 @@ export function pad(x: Tensor, widths: readonly (readonly [number, number])[], v
     }
     backend.copy(x, inner(out, x.shape))
     const { shape } = x
-    record('pad', [x], [out], [], ([g]) => [g && inner(g, shape)])
+    record('pad', [x], [out], [], ({ 0: g }) => [g && inner(g, shape)])
     return out
   })
 }
@@ -234,7 +234,7 @@ export function cast(x: Tensor, dtype: DType): Tensor {
   const out = emptyTensor(x.device, x.shape, dtype)
   x.device.backend.copy(x, out)
   const { dtype: before } = x
-  if (dtype !== 'i32' && dtype !== 'bool') record('cast', [x], [out], [], ([g]) => [g && cast(g, before)])
+  if (dtype !== 'i32' && dtype !== 'bool') record('cast', [x], [out], [], ({ 0: g }) => [g && cast(g, before)])
   return out
 }
 

@@ -59,7 +59,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const out = product(device, a, b, computeDtype)
   const { shape: shapeA } = a
   const { shape: shapeB } = b
-  record('matmul', [a, b], [out], [a, b], ([g], { saved, needs }) => {
+  record('matmul', [a, b], [out], [a, b], ({ 0: g }, { saved, needs }) => {
     if (!g) return []
     return [
       needs[0] ? sumTo(product(device, g, transposedOperand(saved[1]), computeDtype), shapeA) : undefined,
@@ -116,9 +116,9 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: Linear
     const keeps = shouldRecord(inputs)
     if (!into) {
       const { out, slope } = activated(x, weight, bias, { activation, computeDtype, keeps })
-      record('linear', inputs, [out], slope ? [x, weight, slope] : [x, weight], ([g], { saved, needs }) => {
+      record('linear', inputs, [out], slope ? [x, weight, slope] : [x, weight], ({ 0: g }, { saved, needs }) => {
         if (!g) return []
-        const [sx, sw, sSlope] = saved
+        const { 0: sx, 1: sw, 2: sSlope } = saved
         return linearGradients(sx, sw, sSlope ? run(SLOPED, [g, sSlope]) : g, needs, { computeDtype })
       })
       return out
@@ -126,12 +126,14 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor, options: Linear
     const { out, y } = gated('linear', x, weight, bias, into, { computeDtype, keeps })
     const saved = y ? [x, weight, into.modulation, y] : []
     const { gateIndex } = into
-    record('linear', inputs, [out], saved, ([g], { saved: [sx, sw, sModulation, sy], needs, take }) => {
+    record('linear', inputs, [out], saved, ({ 0: g }, context) => {
       if (!g) return []
+      const { needs, take } = context
+      const { 0: sx, 1: sw, 2: sModulation, 3: sy } = context.saved
       const wants = { y: needs[0] || needs[1], bias: needs[2], modulation: needs[4] }
       const { dy, dBias, dModulation } = gatedGradients(sy, sModulation, gateIndex, g, wants, () => take(4))
-      const [dx, dWeight] = dy ? linearGradients(sx, sw, dy, [needs[0], needs[1], false], { computeDtype }) : []
-      return [dx, dWeight, dBias, g, dModulation]
+      const layer = dy ? linearGradients(sx, sw, dy, [needs[0], needs[1], false], { computeDtype }) : NO_GRADIENTS
+      return [layer[0], layer[1], dBias, g, dModulation]
     })
     return out
   })
@@ -151,7 +153,7 @@ export function checkLinear(
   checkFloat(op, 'x', x)
   checkComputeDType(op, x.device, computeDtype)
   if (weight.rank !== 2) throw new RangeError(`${op}: weight has shape ${showShape(weight.shape)} (expected [out, in])`)
-  const [n, k] = weight.shape
+  const { 0: n, 1: k } = weight.shape
   if (x.rank < 1 || x.shape[x.rank - 1] !== k) {
     throw new RangeError(
       `${op}: x has shape ${showShape(x.shape)} but weight ${showShape(weight.shape)} takes a last axis of ${k}`,
@@ -213,6 +215,9 @@ export function gated(
   return { out, y }
 }
 
+/** What a layer passes on whose output got no gradient. */
+export const NO_GRADIENTS: readonly (Tensor | undefined)[] = []
+
 /** Gradients of x, weight and bias from that of x · weightᵀ + bias. That of x is multiplied by `slope`, where given. */
 export function linearGradients(
   x: Tensor,
@@ -220,10 +225,10 @@ export function linearGradients(
   g: Tensor,
   needs: readonly boolean[],
   options: { computeDtype: ComputeDType; slope?: Tensor },
-): (Tensor | undefined)[] {
+): readonly (Tensor | undefined)[] {
   const { computeDtype, slope } = options
   const { device } = g
-  const [n, k] = weight.shape
+  const { 0: n, 1: k } = weight.shape
   const gm = asMatrix(g)
   const xm = asMatrix(x)
   const flat = gm.shape.length === 2

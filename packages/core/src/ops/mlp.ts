@@ -5,7 +5,15 @@ import type { Activation } from '../backend'
 import { internally } from '../scope'
 import { showShape } from '../shape'
 import type { Tensor } from '../tensor'
-import { activated, checkLinear, type GatedInto, gated, linearGradients, type MatmulOptions } from './matmul'
+import {
+  activated,
+  checkLinear,
+  type GatedInto,
+  gated,
+  linearGradients,
+  type MatmulOptions,
+  NO_GRADIENTS,
+} from './matmul'
 import { gatedGradients } from './modulation'
 
 export interface MLPLayer {
@@ -43,24 +51,31 @@ export function mlp(x: Tensor, fc1: MLPLayer, fc2: MLPLayer, options: MLPOptions
       ? gated('mlp', h, fc2.weight, fc2.bias, into, { computeDtype, keeps })
       : { out: activated(h, fc2.weight, fc2.bias, { activation: 'none', computeDtype, keeps }).out, y: undefined }
     const saved = [x, fc1.weight, h, fc2.weight, ...(slope ? [slope] : []), ...(into && y ? [into.modulation, y] : [])]
-    const [sloped, gateIndex] = [slope !== undefined, into?.gateIndex]
-    record('mlp', inputs, [out], keeps ? saved : [], ([g], { saved: [sx, w1, sh, w2, ...rest], needs, take }) => {
+    const sloped = slope !== undefined
+    const gateIndex = into?.gateIndex
+    record('mlp', inputs, [out], keeps ? saved : [], ({ 0: g }, context) => {
       if (!g) return []
-      const sSlope = sloped ? rest.shift() : undefined
+      const { needs, take } = context
+      const { 0: sx, 1: w1, 2: sh, 3: w2 } = context.saved
+      const sSlope = sloped ? context.saved[4] : undefined
       const needsFirst = needs[0] || needs[1] || needs[2]
       const second = (dy: Tensor, bias: boolean) =>
         linearGradients(sh, w2, dy, [needsFirst, needs[3], bias], { computeDtype, slope: sSlope })
       const first = (dh: Tensor | undefined) =>
-        dh ? linearGradients(sx, w1, dh, needs, { computeDtype }) : [undefined, undefined, undefined]
+        dh ? linearGradients(sx, w1, dh, needs, { computeDtype }) : NO_GRADIENTS
       if (gateIndex === undefined) {
-        const [dh, dWeight2, dBias2] = second(g, needs[4])
-        return [...first(dh), dWeight2, dBias2]
+        const layer2 = second(g, needs[4])
+        const layer1 = first(layer2[0])
+        return [layer1[0], layer1[1], layer1[2], layer2[1], layer2[2]]
       }
-      const [sModulation, sy] = rest
+      const own = sloped ? 5 : 4
+      const sModulation = context.saved[own]
+      const sy = context.saved[own + 1]
       const wants = { y: needsFirst || needs[3], bias: needs[4], modulation: needs[6] }
       const { dy, dBias, dModulation } = gatedGradients(sy, sModulation, gateIndex, g, wants, () => take(6))
-      const [dh, dWeight2] = dy ? second(dy, false) : []
-      return [...first(dh), dWeight2, dBias, g, dModulation]
+      const layer2 = dy ? second(dy, false) : NO_GRADIENTS
+      const layer1 = first(layer2[0])
+      return [layer1[0], layer1[1], layer1[2], layer2[1], dBias, g, dModulation]
     })
     return out
   })

@@ -36,7 +36,7 @@ export function modulatedLayerNorm(
     checkModulation('modulatedLayerNorm', x, modulation, [shiftIndex, scaleIndex])
     const { dtype, device } = x
     const { backend } = device
-    const [batch, tokens, channels] = x.shape
+    const { 0: batch, 1: tokens, 2: channels } = x.shape
     const n = 1 / channels
     let out: Tensor
     let mean: Tensor
@@ -55,33 +55,39 @@ export function modulatedLayerNorm(
       ;[out, mean, rstd] = runProgram(SCALED, operands, [n, eps, 1], [{ dtype }, perRow, perRow])
     }
     const { shape } = modulation
-    record('modulatedLayerNorm', [x, modulation], [out], [x, modulation, mean, rstd], ([g], { saved, needs, take }) => {
-      if (!g) return []
-      const [sx, sModulation, sMean, sRstd] = saved
-      const waiting = backend.layerNormBackward && take(1)
-      const { dModulation, accumulate } = needs[1]
-        ? modulationGradient(shape, g, waiting)
-        : { dModulation: undefined, accumulate: false }
-      const dShift = dModulation && modulationRow(dModulation, shiftIndex)
-      const dScale = dModulation && modulationRow(dModulation, scaleIndex)
-      if (backend.layerNormBackward) {
-        // Around a branch x has its gradient from the residual already.
-        const residual = take(0)
-        const fresh = () => (needs[0] ? emptyTensor(device, sx.shape, dtype) : undefined)
-        const dx = residual && isFree(residual) ? residual : fresh()
-        const sScale = modulationRow(sModulation, scaleIndex)
-        backend.layerNormBackward(sx, sScale, sMean, sRstd, dense(g), dx, dShift, dScale, { residual, accumulate })
+    record(
+      'modulatedLayerNorm',
+      [x, modulation],
+      [out],
+      [x, modulation, mean, rstd],
+      ({ 0: g }, { saved, needs, take }) => {
+        if (!g) return []
+        const { 0: sx, 1: sModulation, 2: sMean, 3: sRstd } = saved
+        const waiting = backend.layerNormBackward && take(1)
+        const { dModulation, accumulate } = needs[1]
+          ? modulationGradient(shape, g, waiting)
+          : { dModulation: undefined, accumulate: false }
+        const dShift = dModulation && modulationRow(dModulation, shiftIndex)
+        const dScale = dModulation && modulationRow(dModulation, scaleIndex)
+        if (backend.layerNormBackward) {
+          // Around a branch x has its gradient from the residual already.
+          const residual = take(0)
+          const fresh = () => (needs[0] ? emptyTensor(device, sx.shape, dtype) : undefined)
+          const dx = residual && isFree(residual) ? residual : fresh()
+          const sScale = modulationRow(sModulation, scaleIndex)
+          backend.layerNormBackward(sx, sScale, sMean, sRstd, dense(g), dx, dShift, dScale, { residual, accumulate })
+          return [dx, dModulation]
+        }
+        noticeComposed(device, 'layerNormBackward')
+        const operands = [g, sx, sMean, sRstd, modulationView(sModulation, scaleIndex)]
+        const [dx, scaled] = runProgram(SCALED_GRADIENT, operands, [n, 1], [{ dtype }, { dtype }])
+        if (dShift && dScale) {
+          sumTokens(g, dShift)
+          sumTokens(scaled, dScale)
+        }
         return [dx, dModulation]
-      }
-      noticeComposed(device, 'layerNormBackward')
-      const operands = [g, sx, sMean, sRstd, modulationView(sModulation, scaleIndex)]
-      const [dx, scaled] = runProgram(SCALED_GRADIENT, operands, [n, 1], [{ dtype }, { dtype }])
-      if (dShift && dScale) {
-        sumTokens(g, dShift)
-        sumTokens(scaled, dScale)
-      }
-      return [dx, dModulation]
-    })
+      },
+    )
     return out
   })
 }
@@ -99,7 +105,7 @@ export function gatedResidual(residual: Tensor, modulation: Tensor, gateIndex: n
       )
     }
     const out = run(GATE, [residual, modulationView(modulation, gateIndex), y])
-    record('gatedResidual', [residual, modulation, y], [out], [modulation, y], ([g], { saved, needs, take }) => {
+    record('gatedResidual', [residual, modulation, y], [out], [modulation, y], ({ 0: g }, { saved, needs, take }) => {
       if (!g) return []
       const wants = { y: needs[2], modulation: needs[1], bias: false }
       const { dy, dModulation } = gatedGradients(saved[1], saved[0], gateIndex, g, wants, () => take(1))

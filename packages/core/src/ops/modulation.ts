@@ -30,7 +30,7 @@ export function checkModulation(op: string, x: Tensor, modulation: Tensor, indic
   sharedDType(op, [x, modulation])
   checkFloat(op, 'x', x)
   if (x.rank !== 3) throw new RangeError(`${op}: x has shape ${showShape(x.shape)} (expected [B, N, C])`)
-  const [batch, , channels] = x.shape
+  const { 0: batch, 2: channels } = x.shape
   if (modulation.rank !== 3 || modulation.shape[0] !== batch || modulation.shape[2] !== channels) {
     throw new RangeError(
       `${op}: modulation has shape ${showShape(modulation.shape)} (expected [${batch}, S, ${channels}] for x ${showShape(x.shape)})`,

@@ -88,13 +88,19 @@ function layerNormOf(x: Tensor, options: NormOptions): Tensor {
     : bias
       ? runProgram(SCALED, [x, weight, bias], [n, eps, 0], outputs)
       : runProgram(SCALED_ONLY, [x, weight], [n, eps], outputs)
-  record('layerNorm', inputs, [out], weight ? [x, mean, rstd, weight] : [x, mean, rstd], ([g], { saved, needs }) => {
-    if (!g) return []
-    const [sx, sMean, sRstd, sWeight] = saved
-    if (!sWeight) return [runProgram(PLAIN_GRADIENT, [g, sx, sMean, sRstd], [n], [{ dtype }])[0]]
-    const [dx, dScale] = runProgram(SCALED_GRADIENT, [g, sx, sMean, sRstd, sWeight], [n, 0], [{ dtype }, { dtype }])
-    return [dx, needs[1] ? sumTo(dScale, sWeight.shape) : undefined, needs[2] ? sumTo(g, sWeight.shape) : undefined]
-  })
+  record(
+    'layerNorm',
+    inputs,
+    [out],
+    weight ? [x, mean, rstd, weight] : [x, mean, rstd],
+    ({ 0: g }, { saved, needs }) => {
+      if (!g) return []
+      const [sx, sMean, sRstd, sWeight] = saved
+      if (!sWeight) return [runProgram(PLAIN_GRADIENT, [g, sx, sMean, sRstd], [n], [{ dtype }])[0]]
+      const [dx, dScale] = runProgram(SCALED_GRADIENT, [g, sx, sMean, sRstd, sWeight], [n, 0], [{ dtype }, { dtype }])
+      return [dx, needs[1] ? sumTo(dScale, sWeight.shape) : undefined, needs[2] ? sumTo(g, sWeight.shape) : undefined]
+    },
+  )
   return out
 }
 
@@ -131,7 +137,7 @@ function rmsNormOf(x: Tensor, options: Omit<NormOptions, 'bias'>): Tensor {
   const [out, rstd] = weight
     ? runProgram(RMS_SCALED, [x, weight], [n, eps], outputs)
     : runProgram(RMS, [x], [n, eps], outputs)
-  record('rmsNorm', inputs, [out], weight ? [x, rstd, weight] : [x, rstd], ([g], { saved, needs }) => {
+  record('rmsNorm', inputs, [out], weight ? [x, rstd, weight] : [x, rstd], ({ 0: g }, { saved, needs }) => {
     if (!g) return []
     const [sx, sRstd, sWeight] = saved
     if (!sWeight) return runProgram(RMS_GRADIENT, [g, sx, sRstd], [n])

@@ -57,7 +57,7 @@ export function dropout(x: Tensor, p: number, key: RngKey): Tensor {
     }
     const out = apply(x)
     // The mask is drawn again rather than kept.
-    record('dropout', [x], [out], [], ([g]) => [g && apply(g)])
+    record('dropout', [x], [out], [], ({ 0: g }) => [g && apply(g)])
     return out
   })
 }

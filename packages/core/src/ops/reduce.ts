@@ -51,7 +51,7 @@ export function sum(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor
     const kept = reduceKeeping('sum', x, list)
     const out = options.keepDims ? kept : dropAxes(kept, list)
     const { shape } = x
-    record('sum', [x], [out], [], ([g]) => [g && expand(withAxes(g, shape, list), shape)])
+    record('sum', [x], [out], [], ({ 0: g }) => [g && expand(withAxes(g, shape, list), shape)])
     return out
   })
 }
@@ -76,7 +76,7 @@ function extremum(kind: 'max' | 'min', x: Tensor, axes: Axes | undefined, option
     const kept = reduceKeeping(kind, x, list)
     const out = options.keepDims ? kept : dropAxes(kept, list)
     const { shape } = x
-    record(kind, [x], [out], [x, kept], ([g], { saved }) => {
+    record(kind, [x], [out], [x, kept], ({ 0: g }, { saved }) => {
       if (!g) return []
       // Equal extrema share the gradient evenly, as PyTorch's amax and amin do.
       const hits = run(IS_EXTREMUM, [saved[0], saved[1]], [], g.dtype)
@@ -146,7 +146,7 @@ function alongAxis(op: string, x: Tensor, axis: number, fn: (x: Tensor) => Tenso
 export function softmax(x: Tensor, axis = -1): Tensor {
   return alongAxis('softmax', x, axis, rows => {
     const y = run(SOFTMAX, [rows])
-    record('softmax', [rows], [y], [y], ([g], { saved }) => [g && run(SOFTMAX_GRADIENT, [g, saved[0]])])
+    record('softmax', [rows], [y], [y], ({ 0: g }, { saved }) => [g && run(SOFTMAX_GRADIENT, [g, saved[0]])])
     return y
   })
 }
@@ -155,7 +155,7 @@ export function softmax(x: Tensor, axis = -1): Tensor {
 export function logSoftmax(x: Tensor, axis = -1): Tensor {
   return alongAxis('logSoftmax', x, axis, rows => {
     const y = run(LOG_SOFTMAX, [rows])
-    record('logSoftmax', [rows], [y], [y], ([g], { saved }) => [g && run(LOG_SOFTMAX_GRADIENT, [g, saved[0]])])
+    record('logSoftmax', [rows], [y], [y], ({ 0: g }, { saved }) => [g && run(LOG_SOFTMAX_GRADIENT, [g, saved[0]])])
     return y
   })
 }
@@ -165,7 +165,7 @@ export function logSumExp(x: Tensor, axis = -1, options: ReduceOptions = {}): Te
   return internally(() => {
     const out = alongAxis('logSumExp', x, axis, rows => {
       const [y] = runProgram(LOG_SUM_EXP, [rows], [], [{ dtype: rows.dtype, perRow: true }])
-      record('logSumExp', [rows], [y], [rows, y], ([g], { saved }) => [
+      record('logSumExp', [rows], [y], [rows, y], ({ 0: g }, { saved }) => [
         g && run(LOG_SUM_EXP_GRADIENT, [g, saved[0], saved[1]]),
       ])
       return y

@@ -24,7 +24,9 @@ function unary(name: string, op: UnaryOp): (x: Tensor, ...scalars: number[]) => 
     checkFloat(name, 'x', x)
     const y = run(forward, [x], scalars)
     if (backward)
-      record(name, [x], [y], [from === 'x' ? x : y], ([g], { saved }) => [g && run(backward, [g, saved[0]], scalars)])
+      record(name, [x], [y], [from === 'x' ? x : y], ({ 0: g }, { saved }) => [
+        g && run(backward, [g, saved[0]], scalars),
+      ])
     return y
   }
 }

@@ -37,7 +37,7 @@ export function where(condition: Tensor, a: Tensor | number, b: Tensor | number)
       : run(SELECT_A, [condition, b as Tensor], [a], dtype)
   const first = a instanceof Tensor
   const shapes = branches.map(branch => branch.shape)
-  record('where', branches, [out], [condition], ([g], { saved, needs }) => {
+  record('where', branches, [out], [condition], ({ 0: g }, { saved, needs }) => {
     if (!g) return []
     return branches.map((_, i) =>
       needs[i]
