@@ -108,15 +108,20 @@ export function internally<T>(fn: () => T): T {
 }
 
 function runAndClose<T>(inner: Scope, fn: () => T): T {
-  let result: T | undefined
+  const outer = current
+  let result: T
+  // Not by `runIn`: every op comes here, and what is called once more is not free before V8 has optimised it.
+  current = inner
   try {
-    result = runIn(inner, fn)
+    result = fn()
     rejectPromise('scope', result)
   } catch (error) {
-    inner.close(undefined, current)
+    current = outer
+    inner.close(undefined, outer)
     throw error
   }
-  inner.close(result, current)
+  current = outer
+  inner.close(result, outer)
   return result
 }
 

@@ -28,6 +28,9 @@ export interface StepReport {
   taken: boolean
 }
 
+/** What a use of the norm of an earlier step is told. */
+const REPLACED = { what: 'the next step of AdamW' }
+
 export class AdamW {
   /** Steps enqueued so far, those not taken included. */
   stepCount = 0
@@ -72,7 +75,7 @@ export class AdamW {
     const active = this.updates.filter(({ parameter }) => parameter.grad)
     if (active.length === 0) throw new Error('AdamW.step: no weight has a gradient; call backward first')
     this.stepCount++
-    this.norm?.dispose()
+    this.norm?.free(REPLACED)
     this.norm = keep(
       adamwStep(
         active.map(({ parameter, firstMoment, secondMoment, decayScale, lrScale }) => ({

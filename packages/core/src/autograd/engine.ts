@@ -169,8 +169,9 @@ function step(
     )
   }
   const { edges } = node
-  const needs = edges.map(edge => edge !== undefined && (pass.wants?.(edge) ?? true))
-  const received: (Tensor | undefined)[] = new Array(edges.length).fill(undefined)
+  const needs: boolean[] = []
+  for (let i = 0; i < edges.length; i++) needs.push(wantsGradient(pass, edges[i]))
+  const received: (Tensor | undefined)[] = []
   const take = (i: number) => {
     const edge = edges[i]
     const gradient = edge?.node && needs[i] ? pending.take(edge.node, edge.index) : undefined
@@ -182,10 +183,9 @@ function step(
       const results = node.backward(gradients, { saved: node.unpack(), needs, take })
       for (let i = 0; i < edges.length; i++) {
         const edge = edges[i]
-        const result = results[i]
-        if (!edge || !needs[i] || !result) continue
-        checkShape(node.op, i, result, edge)
-        received[i] = own(result)
+        const result = edge && needs[i] ? results[i] : undefined
+        if (edge && result) checkShape(node.op, i, result, edge)
+        received.push(result && own(result))
       }
     })
   } catch (error) {
@@ -193,10 +193,14 @@ function step(
     throw error
   }
   // Only now that the op's own handles are gone does shared memory mean that someone else holds it, and must be copied.
-  for (let i = 0; i < edges.length; i++) {
+  for (let i = 0; i < received.length; i++) {
     const gradient = received[i]
     if (gradient) seed(edges[i] as Edge, gradient)
   }
+}
+
+function wantsGradient(pass: Pass, edge: Edge | undefined): boolean {
+  return edge !== undefined && (pass.wants?.(edge) ?? true)
 }
 
 /** A gradient of another shape would be broadcast without a word. */

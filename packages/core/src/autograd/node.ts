@@ -20,6 +20,9 @@ export interface BackwardContext {
 /**
  * Gradients of a node's inputs from those of its outputs (undefined where an output was not used). May return
  * undefined for an input that needs none. Runs without recording, in a scope of its own.
+ *
+ * (Ops take the first gradient as `({ 0: g })`: an array pattern walks the iterator protocol until V8 has optimised the function, which in
+ * a training step, where each runs once, it does late or never.)
  */
 export type BackwardFunction = (
   grads: readonly (Tensor | undefined)[],
@@ -115,6 +118,10 @@ function handleOf(tensor: Tensor): Tensor {
   return handle
 }
 
+function shapeOf(tensor: Tensor): readonly number[] {
+  return tensor.shape
+}
+
 function versionOf(tensor: Tensor): number {
   return tensor.version
 }
@@ -156,13 +163,16 @@ export function record(
 ): void {
   if (watching) for (const input of inputs) if (input?.isLeaf && input.requiresGrad) watching.add(input)
   if (!shouldRecord(inputs)) return
-  const edges = inputs.map(input => input?.edge)
-  attach(new GradNode(op, edges, saved, backward), outputs)
+  attach(new GradNode(op, inputs.map(edgeOf), saved, backward), outputs)
+}
+
+function edgeOf(tensor: Tensor | undefined): Edge | undefined {
+  return tensor?.edge
 }
 
 /** Makes `outputs` the results of `node`. */
 export function attach(node: GradNode, outputs: readonly Tensor[]): void {
-  node.outputs = outputs.map(output => output.shape)
+  node.outputs = outputs.map(shapeOf)
   for (let index = 0; index < outputs.length; index++) {
     outputs[index].joinTape({ leaf: undefined, node: node.retain(), index })
   }

@@ -34,25 +34,27 @@ export function contiguous(x: Tensor): Tensor {
 
 /** The same values under another shape of equal size; one size may be −1. Shares storage where x is row-major. */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
-  return internally(() => {
-    x.checkLive('reshape')
-    const target = [...shape]
-    const open = target.indexOf(-1)
-    if (open >= 0) {
-      target[open] = 1
-      const rest = sizeOf(target)
-      target[open] = rest === 0 ? 0 : x.size / rest
-    }
-    if (!target.every(Number.isInteger) || sizeOf(target) !== x.size) {
-      throw new RangeError(`reshape: ${showShape(x.shape)} has ${x.size} elements and does not fit ${showShape(shape)}`)
-    }
-    checkShape('reshape', target)
-    const source = dense(x)
-    const out = viewOf(source, target, contiguousStrides(target))
-    const { shape: before } = x
-    record('reshape', [x], [out], [], ({ 0: g }) => [g && reshape(g, before)])
-    return out
-  })
+  x.checkLive('reshape')
+  // A view of row-major memory is all it makes then.
+  return x.contiguous ? reshaped(x, shape) : internally(() => reshaped(x, shape))
+}
+
+function reshaped(x: Tensor, shape: readonly number[]): Tensor {
+  const target = [...shape]
+  const open = target.indexOf(-1)
+  if (open >= 0) {
+    target[open] = 1
+    const rest = sizeOf(target)
+    target[open] = rest === 0 ? 0 : x.size / rest
+  }
+  if (sizeOf(target) !== x.size || !target.every(Number.isInteger)) {
+    throw new RangeError(`reshape: ${showShape(x.shape)} has ${x.size} elements and does not fit ${showShape(shape)}`)
+  }
+  checkShape('reshape', target)
+  const out = viewOf(dense(x), target, contiguousStrides(target))
+  const { shape: before } = x
+  record('reshape', [x], [out], [], ({ 0: g }) => [g && reshape(g, before)])
+  return out
 }
 
 /** Axes in the order given: out.shape[i] = x.shape[axes[i]]. Copies. */
