@@ -191,6 +191,68 @@ describe('cpu-flash', () => {
     }
   })
 
+  const BF16: Record<string, [number, number, MakeOptions]> = {
+    'one query': [1, 587, () => ({ options: {} })],
+    'few tokens': [7, 59, bias([true, true, true, true])],
+    'no option': [147, 147, () => ({ options: {} })],
+    'many queries': [587, 64, () => ({ options: {} })],
+    'a bias per key': [147, 256, bias([true, true, false, true])],
+    'a bias shared by heads': [64, 147, bias([true, false, true, true])],
+    'samples and queries without keys': [
+      147,
+      131,
+      (d, s) => ({
+        options: {
+          keyLengths: ints(d, [0, 120]),
+          mask: bool(d, [1, 1, s.queries, 1], 8),
+          keyMask: bool(d, [s.batch, s.keys], 6),
+        },
+      }),
+    ],
+    dropout: [147, 300, () => ({ options: { dropout: 0.3, rng: rngKey(5), causal: 'bottom-right' } })],
+    'factors, which keep it f32': [64, 147, CASES['shared factors'][1]],
+  }
+  it.each(Object.entries(BF16))(
+    'agrees in bf16 with float64 as far as operands are rounded, forward and all gradients: %s',
+    async (_, [queries, keys, make]) => {
+      const s = { ...SIZES, heads: 2, queries, keys, dim: 32, valueDim: 32 }
+      const inBf16: MakeOptions = (d, sizes) => {
+        const { options, learned } = make(d, sizes)
+        return { options: { ...options, computeDtype: 'bf16' }, learned }
+      }
+      const got = await run(device, s, inBf16, 'cpu-flash')
+      const expected = await run(exact, s, make, 'chunked')
+      for (const name of Object.keys(expected)) {
+        const norm = (values: number[]) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0))
+        const distance = norm(expected[name].map((x, i) => x - got[name][i]))
+        expect(distance / norm(expected[name]), name).toBeLessThan(2 ** -7)
+        // Rows that attend to nothing.
+        if (name === 'out') expect(got.out.map(x => x === 0)).toEqual(expected.out.map(x => x === 0))
+      }
+    },
+  )
+
+  it('has in bf16 what is masked without influence, whatever it holds', async () => {
+    const [n, valid] = [147, 100]
+    const filled = async (padding: number) => {
+      const make = (seed: number) => numbers(n * 2 * 32, seed).map((x, i) => (i < valid * 2 * 32 ? x : padding))
+      return scopeAsync(async scope => {
+        const results = scope.run(() => {
+          const [q, k, v] = [1, 2, 3].map(seed => device.tensor(make(seed), [1, n, 2, 32], { requiresGrad: true }))
+          const lengths = ints(device, [valid])
+          const out = attention(q, k, v, { keyLengths: lengths, queryLengths: lengths, computeDtype: 'bf16' })
+          backward(out, device.tensor(make(4), [1, n, 2, 32]))
+          return [out, q.grad!, k.grad!, v.grad!]
+        })
+        return Promise.all(results.map(t => t.data()))
+      })
+    }
+    const zeros = await filled(0)
+    expect(await filled(Number.NaN)).toEqual(zeros)
+    expect(await filled(Number.POSITIVE_INFINITY)).toEqual(zeros)
+    expect(zeros.flatMap(x => [...x]).every(Number.isFinite)).toBe(true)
+  })
+
   it('works on packed projections in place', async () => {
     const [n, h, d] = [21, 2, 16]
     const check = async (on: Device) => {
@@ -215,6 +277,11 @@ describe('cpu-flash', () => {
       const [sizes, make] = CASES[name]
       expect(await run(one, { ...SIZES, ...sizes }, make)).toEqual(await run(four, { ...SIZES, ...sizes }, make))
     }
+    const [large, make] = [
+      { ...SIZES, queries: 147, keys: 587, dim: 64 },
+      () => ({ options: { computeDtype: 'bf16' as const } }),
+    ]
+    expect(await run(one, large, make)).toEqual(await run(four, large, make))
     one.dispose()
     four.dispose()
   })
@@ -228,7 +295,7 @@ describe('cpu-flash', () => {
     const offsets = ints(victim, [0, 3, 6])
     const factor = float(victim, [1, 6, 1, 2], 3)
     const write = (opcode: number) => {
-      commands.begin(opcode).operand(q).operand(q).operand(q).number(1).number(1).number(9)
+      commands.begin(opcode).operand(q).operand(q).operand(q).number(1).number(1).number(9).number(1)
       commands.optional(undefined).optional(undefined).optional(undefined).optional(undefined)
       commands.optional(offsets).optional(offsets).optional(maskTensor).optional(undefined)
       commands

@@ -13,7 +13,7 @@ import {
 } from '@ditkit/core'
 import { CpuBackend } from './backend'
 import type { Commands } from './commands'
-import { OPCODE } from './opcodes'
+import { COMPUTE, OPCODE } from './opcodes'
 
 const FEATURES: ReadonlySet<AttentionFeature> = new Set([
   'keyMask',
@@ -45,6 +45,7 @@ function call(commands: Commands, opcode: number, problem: AttentionProblem, ope
     .number(problem.scale)
     .number(CAUSAL[problem.causal ?? 'none'])
     .number(problem.dropoutThreshold)
+    .number(COMPUTE[problem.computeDtype ?? 'f32'] ?? Number.NaN)
     .optional(operands.keyMask)
     .optional(operands.queryMask)
     .optional(operands.keyLengths)
@@ -101,7 +102,8 @@ function backward(
 }
 
 /**
- * Fused attention on the CPU, f32, forward and backward, with every option of the contract. Rows of packed projections are read and their
+ * Fused attention on the CPU, f32, forward and backward, with every option of the contract; under `computeDtype: 'bf16'` products round
+ * their operands on AMX, unless there is a factored bias, and are those of f32 elsewhere. Rows of packed projections are read and their
  * gradients written in place; besides out it saves a (maximum, sum) pair per row, f32 [B, H, Lq, 2]. Results are bit-identical for any
  * number of threads, and a sample's do not depend on the rest of the batch (the gradient of a shared bias or factor aside). `cpu()` has it
  * by default.

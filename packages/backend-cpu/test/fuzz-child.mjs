@@ -210,7 +210,7 @@ function attention(w, opcode, chance) {
   const v = () => operand(w, [b, lk, h, dv])
   const out = () => operand(w, [b, lq, h, dv])
   const stats = () => operand(w, [b, h, lq, 2])
-  const numbers = [opcode, ...q(), ...k(), ...v(), 0.5, below(3), random() < 0.5 ? 0 : below(65536)]
+  const numbers = [opcode, ...q(), ...k(), ...v(), 0.5, below(3), random() < 0.5 ? 0 : below(65536), below(2)]
   const packed = b === 1 && random() < 0.5
   const bias = random() < 0.5 ? [pick([1, b]), pick([1, h]), pick([1, lq]), pick([1, lk])] : undefined
   const rank = random() < 0.4 ? 1 + below(5) : 0

@@ -160,7 +160,7 @@ class Attention extends Module {
     key: RngKey,
     hidden: number,
     readonly heads: number,
-    computeDtype: ComputeDType,
+    readonly computeDtype: ComputeDType,
   ) {
     super()
     const [first, second] = key.split(2)
@@ -171,7 +171,8 @@ class Attention extends Module {
   forward(x: Tensor, into: GatedInto): Tensor {
     const { 0: batch, 1: tokens, 2: hidden } = x.shape
     const qkv = reshape(this.qkv.forward(x), [batch, tokens, 3, this.heads, hidden / this.heads])
-    return this.proj.forward(reshape(packedAttention(qkv), [batch, tokens, hidden]), 'none', into)
+    const { computeDtype } = this
+    return this.proj.forward(reshape(packedAttention(qkv, { computeDtype }), [batch, tokens, hidden]), 'none', into)
   }
 }
 

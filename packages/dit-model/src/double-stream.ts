@@ -75,7 +75,8 @@ export class DoubleStreamBlock extends Module implements SceneBlock {
   forward(h: Tensor, { c, mask }: BlockInputs, poses: number, key: RngKey | undefined): Tensor {
     const pose = this.pose.forward(slice(h, 1, 0, poses), c)
     const behind = slice(h, 1, poses)
-    const options = { keyMask: mask, dropout: this.training ? this.dropout : 0, rng: key }
+    const { computeDtype } = this.pose.attn.qkv
+    const options = { keyMask: mask, dropout: this.training ? this.dropout : 0, rng: key, computeDtype }
     if (this.context instanceof KeyStream) {
       const [batch, , , heads, dim] = pose.qkv.shape
       const q = reshape(slice(pose.qkv, 2, 0, 1), [batch, poses, heads, dim])

@@ -33,6 +33,7 @@ export class LocatedCrossAttention extends CrossAttention {
     const kv = this.pack(context)
     const part = (index: number) => reshape(slice(kv, 2, index, index + 1), [batch, keys, heads, hidden / heads])
     const placed = expand(unsqueeze(positions, 2), [batch, keys, heads, 3])
+    // In f32 whatever the products: places do not bear rounding.
     const seen = attention(this.queries(x), part(0), concat([part(1), placed], 3), rest)
     const geometry = relativeGeometry(frames, slice(seen, 3, hidden / heads))
     const all = concat([slice(seen, 3, 0, hidden / heads), geometry], 3)

@@ -69,7 +69,9 @@ export class SelfAttention extends Module {
   }
 
   forward(x: Tensor, options: TokenAttentionOptions, into?: GatedInto): Tensor {
-    return this.proj.forward(reshape(packedAttention(this.pack(x), options), x.shape), 'none', into)
+    const { computeDtype } = this.qkv
+    const attended = packedAttention(this.pack(x), { ...options, computeDtype })
+    return this.proj.forward(reshape(attended, x.shape), 'none', into)
   }
 }
 
@@ -121,7 +123,8 @@ export class CrossAttention extends KeyProjection {
   }
 
   forward(x: Tensor, context: Tensor, options: CrossAttentionOptions, into?: GatedInto): Tensor {
-    const attended = packedCrossAttention(this.queries(x), this.pack(context), options)
+    const { computeDtype } = this.q
+    const attended = packedCrossAttention(this.queries(x), this.pack(context), { ...options, computeDtype })
     return this.proj.forward(reshape(attended, x.shape), 'none', into)
   }
 }

@@ -48,7 +48,7 @@ export interface MultiheadAttentionOptions {
   addBiasKV?: boolean
   /** A key and value of zeros that every query may attend to: PyTorch's `add_zero_attn`. */
   addZeroAttention?: boolean
-  /** What the products of the projections round their operands to, forward and backward. Attention itself stays f32. Default 'f32'. */
+  /** What the projections, and attention where that is faster, round the operands of products to, forward and backward. Default 'f32'. */
   computeDtype?: ComputeDType
 }
 
@@ -187,7 +187,8 @@ export class MultiheadAttention extends Module {
     const given = contractOptions(options, { batch, queries, keys, heads: this.heads })
     this.reportMasks(options)
     const extra = (this.bias_k ? 1 : 0) + (this.addZeroAttention ? 1 : 0)
-    return { dropout: this.training ? this.dropout : 0, ...withExtraKeys(given, keys, extra) }
+    const { computeDtype } = this
+    return { dropout: this.training ? this.dropout : 0, computeDtype, ...withExtraKeys(given, keys, extra) }
   }
 
   private reportMasks({ keyPaddingMask, attnMask }: MultiheadAttentionInputs): void {

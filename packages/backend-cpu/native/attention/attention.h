@@ -56,6 +56,7 @@ struct AttentionArgs {
   TokenView<const float> factor_key;
   Causal causal = Causal::None;
   uint32_t dropout_threshold = 0;           // of 65536
+  bool bf16 = false;                        // products may round their operands to bf16
   const int32_t* rng_key = nullptr;         // {low, high}
 };
 

@@ -1,4 +1,4 @@
-// Attention kernels for AMX-BF16: products on tile registers, everything else as for AVX-512.
+// Attention kernels for AMX-BF16 with the accuracy of f32: products of three parts.
 #include "kernels.h"
 
 #if defined(__x86_64__)
@@ -7,27 +7,9 @@
 namespace ditkit {
 namespace {
 
-#include "avx512.inc"
-#include "pack.inc"
-#include "amx_tiles.inc"
-#include "amx_products.inc"
-#include "scores.inc"
-#include "forward_state.inc"
-#include "amx_softmax.inc"
-#include "forward.inc"
-#include "gradients.inc"
-#include "amx_gradient_products.inc"
-#include "backward.inc"
+constexpr int kParts = 3;
 
-void forward_on_tiles(const ForwardJob& job, float* scratch) {
-  const TileUse use;
-  forward(job, scratch);
-}
-
-void backward_on_tiles(const BackwardJob& job, float* scratch) {
-  const TileUse use;
-  backward(job, scratch);
-}
+#include "amx.inc"
 
 }  // namespace
 

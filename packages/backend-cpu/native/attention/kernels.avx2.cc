@@ -29,6 +29,7 @@ INLINE float max_lanes(vf v) {
   return _mm_cvtss_f32(_mm_max_ss(quarter, _mm_shuffle_ps(quarter, quarter, 1)));
 }
 
+#include "fetcher.inc"
 #include "tile.inc"
 #include "pack.inc"
 #include "panels.inc"

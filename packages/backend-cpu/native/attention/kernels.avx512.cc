@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kRows = 12;
 
+#include "fetcher.inc"
 #include "tile.inc"
 #include "pack.inc"
 #include "panels.inc"

@@ -32,6 +32,7 @@ INLINE float max_lanes(vf v) {
   return best;
 }
 
+#include "fetcher.inc"
 #include "tile.inc"
 #include "pack.inc"
 #include "panels.inc"

@@ -114,6 +114,7 @@ extern const AttentionKernels kAttentionAvx2;
 extern const AttentionKernels kAttentionAvx512;
 #if defined(DITKIT_AMX)
 extern const AttentionKernels kAttentionAmx;
+extern const AttentionKernels kAttentionAmxBf16;
 #endif
 #endif
 

@@ -20,6 +20,7 @@ constexpr int kRows = 4;
 INLINE float sum_lanes(vf v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 INLINE float max_lanes(vf v) { return vmaxvq_f32((float32x4_t)v); }
 
+#include "fetcher.inc"
 #include "tile.inc"
 #include "pack.inc"
 #include "panels.inc"

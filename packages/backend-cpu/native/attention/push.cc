@@ -47,7 +47,7 @@ class Call {
   AttentionArgs args;
   View q, k, v, bias, factor_query, factor_key;
 
-  // q, k, v, scale, causal, dropoutThreshold, keyMask?, queryMask?, keyLengths?, queryLengths?, queryOffsets?,
+  // q, k, v, scale, causal, dropoutThreshold, bf16, keyMask?, queryMask?, keyLengths?, queryLengths?, queryOffsets?,
   // keyOffsets?, mask?, bias?, factorQuery?, factorKey?, rngKey?
   explicit Call(Decoder& in) : in_(in) {
     q = in.view("q", DType::F32);
@@ -57,6 +57,7 @@ class Call {
     args.scale = static_cast<float>(in.number());
     args.causal = static_cast<Causal>(in.integer(0, 2, "causal"));
     args.dropout_threshold = static_cast<uint32_t>(in.integer(0, 65535, "dropoutThreshold"));
+    args.bf16 = in.integer(0, 1, "computeDtype") == 1;
     args.queries = q.shape[1];
     args.keys = k.shape[1];
     args.heads = q.shape[2];

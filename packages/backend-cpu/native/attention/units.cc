@@ -67,14 +67,17 @@ int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 #if defined(DITKIT_AMX)
 constexpr int64_t kMostTileHeads = 4;  // in lockstep on tile registers: their packed operands are larger
 
+// The columns of a factored bias stay f32: positions and distances do not bear rounding.
+bool rounds(const AttentionArgs& a) { return a.bf16 && a.rank == 0; }
+
 // Tile registers multiply three times as fast, but their operands are cut in parts first, and packed 32 wide: measured, it
-// pays from about 192 queries and keys on, where not too much of that is padding. A last step of at most 8 columns of
-// the depth costs a third (amx_tiles.inc).
+// pays from about 192 queries and keys on, rounded from 64, where not too much of that is padding. A last step of at most 8
+// columns of the depth costs a third (amx_tiles.inc).
 bool tiles_pay(const AttentionArgs& a, int64_t queries, int64_t keys) {
-  constexpr int64_t kLeastTokens = 192;
+  const int64_t least_tokens = rounds(a) ? 64 : 192;
   const int64_t depth = a.dim + a.rank, width = depth + a.value_dim, end = depth % 32;
   const int64_t padded = (depth / 32 + divide_up(a.value_dim, 32)) * 32 + (end == 0 ? 0 : end <= 8 ? 11 : 32);
-  return queries >= kLeastTokens && keys >= kLeastTokens && 3 * padded <= 4 * width;
+  return queries >= least_tokens && keys >= least_tokens && 3 * padded <= 4 * width;
 }
 #endif
 
@@ -160,7 +163,7 @@ const AttentionKernels& attention_kernels(Isa isa, const AttentionArgs& args, co
   static_cast<void>(sample);
 #if defined(__x86_64__)
 #if defined(DITKIT_AMX)
-  if (isa >= Isa::Amx && tiles_pay(args, sample.queries, sample.keys)) return kAttentionAmx;
+  if (isa >= Isa::Amx && tiles_pay(args, sample.queries, sample.keys)) return rounds(args) ? kAttentionAmxBf16 : kAttentionAmx;
 #endif
   if (isa >= Isa::Avx512) return kAttentionAvx512;
   if (isa == Isa::Avx2) return kAttentionAvx2;

@@ -2,7 +2,7 @@
 // A kernel is *not* responsible for checking the caller's options, for choosing itself, or for autograd.
 
 import type { Backend, Operand } from '../backend'
-import type { DType } from '../dtype'
+import type { ComputeDType, DType } from '../dtype'
 
 /** Changes only when the meaning of something in this file changes; new options are new features instead. */
 export const ATTENTION_CONTRACT = 1
@@ -31,6 +31,11 @@ export interface AttentionProblem {
   readonly dim: number
   readonly valueDim: number
   readonly dtype: DType
+  /**
+   * What products may round their operands to: q, k, v, dOut, weights and score gradients, not what is summed. A kernel may also be more
+   * accurate. Absent is 'f32'.
+   */
+  readonly computeDtype?: ComputeDType
   readonly scale: number
   readonly features: ReadonlySet<AttentionFeature>
   /**

@@ -133,6 +133,16 @@ describe('a call that does not fit is refused by name', () => {
     ['an infinite scale', () => ({ scale: Number.POSITIVE_INFINITY }), 'attention: scale is Infinity'],
     ['an unknown causal', () => ({ causal: 'lower' as never }), 'attention: causal is "lower"'],
     [
+      'a computeDtype that the device has not',
+      () => ({ computeDtype: 'f16' }),
+      'attention: the reference device does not multiply in f16 (it has f32, bf16)',
+    ],
+    [
+      'an unknown computeDtype',
+      () => ({ computeDtype: 'fp8' as never }),
+      "attention: computeDtype is 'fp8' (expected 'f32', 'bf16' or 'f16')",
+    ],
+    [
       'an unknown option',
       () => ({ attnMask: bool([3, 5]) }) as never,
       'attention: there is no option attnMask (expected one of scale, keyMask',

@@ -1,5 +1,6 @@
 // The options of attention, and the checks that need no tensor.
 
+import type { ComputeDType } from '../dtype'
 import { dropoutThreshold, RngKey } from '../random'
 import type { Tensor } from '../tensor'
 
@@ -28,6 +29,11 @@ export interface AttentionOptions {
   /** Probability of dropping a weight; above 0 it needs `rng`. */
   readonly dropout?: number
   readonly rng?: RngKey
+  /**
+   * 'bf16': products may round their operands to it, forward and backward, where that is faster; sums, softmax and its statistics stay f32.
+   * Default 'f32'.
+   */
+  readonly computeDtype?: ComputeDType
   /** 'auto' (the default), or the name of the kernel to use. */
   readonly kernel?: 'auto' | 'chunked' | 'standard' | (string & {})
 }
@@ -45,6 +51,7 @@ const KNOWN: Record<keyof AttentionOptions, true> = {
   causal: true,
   dropout: true,
   rng: true,
+  computeDtype: true,
   kernel: true,
 }
 

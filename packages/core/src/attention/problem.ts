@@ -3,6 +3,7 @@
 import type { CallSite } from '../backend'
 import { callSite } from '../call-site'
 import { hostValues } from '../host-values'
+import { requireComputeDType } from '../ops/compute-dtype'
 import { keyTensor } from '../ops/random'
 import type { Tensor } from '../tensor'
 import type { AttentionFeature, AttentionOperands, AttentionProblem } from './kernel'
@@ -45,6 +46,7 @@ export function normalise(
   checkInputs(op, q, k, v)
   const plain = plainOptions(op, options, q.shape[3])
   const { offsets, keyMask, queryMask, keyLengths, queryLengths, mask, bias, factoredBias, rng } = options
+  requireComputeDType(op, q.device, options.computeDtype ?? 'f32')
   const samples = offsets && checkOffsets(op, offsets, q)
   const rows = q.shape[0]
   if (offsets && rows !== 1) {
@@ -90,6 +92,7 @@ export function normalise(
     dim: q.shape[3],
     valueDim: v.shape[3],
     dtype: q.dtype,
+    computeDtype: options.computeDtype,
     scale: plain.scale,
     features: featuresOf(operands, plain.causal !== undefined),
     causal: plain.causal,
