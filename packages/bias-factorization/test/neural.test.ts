@@ -124,6 +124,11 @@ it('names what does not go together, and leaves nothing behind', async () => {
     'has 3 heads but the model makes factors for 1',
   )
   await expect(fitFactors(model, { query, key, bias }, { energy: 2 })).rejects.toThrow('energy is 2')
+  const high = new NeuralFactors(own, rngKey(1), { queryFeatures: 2, keyFeatures: 2, rank: 7, hidden: 4 })
+  await expect(fitFactors(high, { query, key, bias })).rejects.toThrow(
+    'rank 7, larger than both sides of a bias of 5 × 6',
+  )
+  high.dispose()
   expect(() => new NeuralFactors(own, rngKey(1), { queryFeatures: 2, keyFeatures: 2, rank: 0 })).toThrow('rank is 0')
   perHead.dispose()
   await fitFactors(model, { query, key, bias }, { steps: 20, evaluateEvery: 10 })

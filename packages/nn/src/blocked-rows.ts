@@ -1,25 +1,47 @@
 // Says that a mask blocks everything for some sample or query: most often it is of the other polarity.
 
-import { cast, noGrad, notice, scope, sub, sum, type Tensor } from '@ditkit/core'
+import { noGrad, notice, type Program, program, runProgram, scope, type Tensor } from '@ditkit/core'
+
+/** What a mask says: true is blocked, −∞ is blocked, or true (not 0) takes part. */
+export type MaskMeaning = 'blocked' | 'added' | 'takes part'
+
+/** How many keys of a row [..., keys] take part; nothing of the mask's size is made. */
+const OPEN_KEYS: Record<MaskMeaning, Program> = {
+  blocked: program('open keys of a blocked mask', 1, 0, (b, mask) => b.rowSum(b.not(mask))),
+  added: program('open keys of an additive mask', 1, 0, (b, mask) =>
+    b.rowSum(b.not(b.eq(mask, b.constant(Number.NEGATIVE_INFINITY)))),
+  ),
+  'takes part': program('open keys of a mask', 1, 0, (b, mask) => b.rowSum(b.not(b.eq(mask, b.constant(0))))),
+}
+
+const HINTS: Record<MaskMeaning, string> = {
+  blocked:
+    '(PyTorch gives NaN). True is blocked there: should the mask have the other polarity? Masks of what takes part are keyMask and mask',
+  added: '(PyTorch gives NaN). What is added there is −∞ throughout',
+  'takes part':
+    'of attention. True takes part there: should the mask have the other polarity? fromBlockedMask converts one where true is blocked',
+}
 
 /**
- * Looks, in the background, for rows of a mask [..., keys] that are blocked throughout (true is blocked), and says once per device and
- * mask where the first is. Costs a read of one number per row, so a module asks for its first call only.
+ * Looks, in the background, for rows of a mask [..., keys] that are blocked throughout, and says once per device and mask where the first is. Costs
+ * a read of one number per row, so a module asks for its first call only.
  */
-export function reportBlockedRows(name: string, what: string, blocked: Tensor): void {
-  const { device, shape } = blocked
-  const keys = shape[shape.length - 1]
-  if (!keys) return
-  const open = noGrad(() => scope(() => sum(sub(1, cast(blocked, device.floatDType)), -1)))
-  device.whenRead(open, counts => {
+export function reportBlockedRows(name: string, what: string, mask: Tensor, meaning: MaskMeaning): void {
+  const { device, shape } = mask
+  if (!shape[shape.length - 1]) return
+  const rows = shape.slice(0, -1)
+  const [open] = noGrad(() =>
+    scope(() => runProgram(OPEN_KEYS[meaning], [mask], [], [{ dtype: device.floatDType, perRow: true }])),
+  )
+  device.whenRead(open!, counts => {
     const row = counts.indexOf(0)
     if (row < 0) return
-    const place = open.shape.length === 1 ? `${what} ${row}` : `entry ${row} of [${open.shape.join(', ')}]`
+    const place = rows.length === 1 ? `${what} ${row}` : `entry ${row} of [${rows.join(', ')}]`
     notice(
       device,
-      `MultiheadAttention: ${name} blocks every key of ${place}, which gets zeros (PyTorch gives NaN). True is blocked there: should the mask have ` +
-        'the other polarity? Masks of what takes part are keyMask and mask',
+      `MultiheadAttention: ${name} blocks every key of ${place}, which gets zeros ${HINTS[meaning]}`,
+      `MultiheadAttention: ${name} blocks`,
     )
   })
-  open.dispose()
+  open!.dispose()
 }

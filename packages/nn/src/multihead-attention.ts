@@ -185,17 +185,19 @@ export class MultiheadAttention extends Module {
     const [batch, queries] = query.shape
     const keys = key.shape[1]
     const given = contractOptions(options, { batch, queries, keys, heads: this.heads })
-    this.reportMasks(options)
     const extra = (this.bias_k ? 1 : 0) + (this.addZeroAttention ? 1 : 0)
     const { computeDtype } = this
     return { dropout: this.training ? this.dropout : 0, computeDtype, ...withExtraKeys(given, keys, extra) }
   }
 
-  private reportMasks({ keyPaddingMask, attnMask }: MultiheadAttentionInputs): void {
+  private reportMasks({ keyPaddingMask, attnMask, keyMask, mask }: MultiheadAttentionInputs): void {
     if (this.seen) return
     this.seen = true
-    if (keyPaddingMask?.dtype === 'bool') reportBlockedRows('keyPaddingMask', 'sample', keyPaddingMask)
-    if (attnMask?.dtype === 'bool') reportBlockedRows('attnMask', 'query', attnMask)
+    const theirs = ({ dtype }: Tensor) => (dtype === 'bool' ? 'blocked' : 'added')
+    if (keyPaddingMask) reportBlockedRows('keyPaddingMask', 'sample', keyPaddingMask, theirs(keyPaddingMask))
+    if (attnMask) reportBlockedRows('attnMask', 'query', attnMask, theirs(attnMask))
+    if (keyMask) reportBlockedRows('keyMask', 'sample', keyMask, 'takes part')
+    if (mask) reportBlockedRows('mask', 'query', mask, 'takes part')
   }
 
   private attend(call: AttentionCall): Tensor {
@@ -220,6 +222,7 @@ export class MultiheadAttention extends Module {
 
   /** attended [B, L, H, D] → the result, in the layout of the call. */
   private finish(attended: Tensor, { options }: AttentionCall): Tensor {
+    this.reportMasks(options)
     const out = this.outputDropout.forward(this.out_proj.forward(mergeHeads(attended)), options.rng?.foldIn(1))
     return this.batchFirst ? out : toSequenceFirst(out)
   }

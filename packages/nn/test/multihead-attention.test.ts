@@ -219,7 +219,42 @@ describe.each(devices)('MultiheadAttention on $name', ({ make, bound }) => {
       ],
     })
     expect(warn.mock.calls[1]![0]).toContain('attnMask blocks every key of query 1')
+    await look({
+      mask: [
+        [1, 0, 0, 0, 0, 0, 1, 1, 1],
+        [3, 3],
+      ],
+    })
+    expect(warn.mock.calls[2]![0]).toContain('mask blocks every key of query 1')
+    expect(warn.mock.calls[2]![0]).toContain('fromBlockedMask converts')
+    await look({
+      keyMask: [
+        [1, 1, 1, 0, 0, 0],
+        [2, 3],
+      ],
+    })
+    expect(warn.mock.calls[3]![0]).toContain('keyMask blocks every key of sample 1')
     expect(fresh.memory().liveTensors).toBe(0)
+    fresh.dispose()
+    warn.mockRestore()
+  })
+
+  it('says so of an additive mask that is −∞ throughout a row, and of no other', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
+    const fresh = await make()
+    const look = async (row: number[]) => {
+      const module = new MultiheadAttention(fresh, rngKey(0), WIDTH, HEADS)
+      scope(() => {
+        const x = fresh.tensor(hashNormal('x', [2, 3, WIDTH]), [2, 3, WIDTH])
+        module.forward({ q: x, attnMask: fresh.tensor([0, 1, 2, ...row, 3, -Infinity, 4], [3, 3]) })
+      })
+      await fresh.sync()
+      module.dispose()
+    }
+    await look([-Infinity, 0, -Infinity])
+    expect(warn).not.toHaveBeenCalled()
+    await look([-Infinity, -Infinity, -Infinity])
+    expect(warn.mock.calls[0]![0]).toContain('attnMask blocks every key of query 1')
     fresh.dispose()
     warn.mockRestore()
   })

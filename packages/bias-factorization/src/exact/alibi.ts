@@ -2,6 +2,7 @@
 
 import { type Device, mul, reshape, scope, Tensor } from '@ditkit/core'
 import { type FactoredBias, shown } from '../factors'
+import { reportNonFinite } from './combine'
 
 export interface AlibiOptions {
   readonly queryTokens: number
@@ -28,7 +29,7 @@ export function alibiSlopes(heads: number): number[] {
 /**
  * −m·(i − j) per head: query [1, Lq, H, 2], key [1, Lk, 1, 2]. Right for keys up to the query, so call attention with `causal` of
  * the same alignment. Exact but for the rounding of m·i: 1e-7 of the largest entry. Throws for the symmetric form −m·|i − j|, which has no
- * low rank.
+ * low rank; slopes that are not finite are reported at the next read.
  */
 export function alibiFactors(device: Device, options: AlibiOptions): FactoredBias {
   const op = 'alibiFactors'
@@ -64,6 +65,7 @@ export function alibiFactors(device: Device, options: AlibiOptions): FactoredBia
 function slopesTensor(op: string, device: Device, slopes: AlibiOptions['slopes']): Tensor {
   if (slopes instanceof Tensor) {
     if (slopes.rank !== 1) throw new RangeError(`${op}: slopes has shape ${shown(slopes.shape)} (expected [H])`)
+    reportNonFinite(op, 'slopes', slopes)
     return slopes
   }
   if (!Array.isArray(slopes) || slopes.length === 0 || !slopes.every(Number.isFinite)) {

@@ -1,7 +1,7 @@
 // Sums and products of factored biases, which are factored again: factors side by side for a sum, products of all their
 // columns (Khatri and Rao 1968) for a product.
 
-import { concat, expand, mul, reshape, scope, Tensor } from '@ditkit/core'
+import { concat, expand, isFinite, mul, noGrad, reshape, scope, Tensor, where } from '@ditkit/core'
 import { commonSize, type FactoredBias, rankOf, shown } from '../factors'
 
 const SIDES = ['query', 'key'] as const
@@ -58,15 +58,24 @@ export type BiasScale = number | Tensor
 
 /**
  * scale·bias, of the same rank; a scale that is a tensor may be learned.
- * Throws for a scale of another shape, and one that is not finite.
+ * Throws for a scale of another shape, and a number that is not finite; one per head that is not is reported at the next read. (One per query may
+ * be anything where attention's masks leave the query out.)
  */
 export function scaleFactors(bias: FactoredBias, scale: BiasScale): FactoredBias {
   rankOf('scaleFactors', 'bias', bias)
   return scaled('scaleFactors', bias, scale)
 }
 
-/** `scaleFactors` for the inside of another function, which errors name. */
-export function scaled(op: string, { query, key }: FactoredBias, scale: BiasScale): FactoredBias {
+/**
+ * `scaleFactors` for the inside of another function, which errors name. `queryMask` [B|1, Lq, 1]: which queries take part; true: all do, so that a scale per
+ * query is looked at too.
+ */
+export function scaled(
+  op: string,
+  { query, key }: FactoredBias,
+  scale: BiasScale,
+  queryMask?: Tensor | true,
+): FactoredBias {
   if (!(scale instanceof Tensor)) {
     if (typeof scale !== 'number' || !Number.isFinite(scale)) {
       throw new RangeError(`${op}: scale is ${scale} (expected a finite number, or a tensor)`)
@@ -87,7 +96,22 @@ export function scaled(op: string, { query, key }: FactoredBias, scale: BiasScal
       `${op}: scale has shape ${shown(shape)} (expected [${h}], per head, or [${b}, ${tokens}, ${h}], per query)`,
     )
   }
-  return scope(() => ({ query: mul(query, reshape(scale, perHead ? [1, 1, shape[0], 1] : [...shape, 1])), key }))
+  return scope(() => {
+    if (perHead || queryMask) {
+      const seen = perHead || !(queryMask instanceof Tensor) ? scale : noGrad(() => where(queryMask, scale, 0))
+      reportNonFinite(op, 'scale', seen)
+    }
+    return { query: mul(query, reshape(scale, perHead ? [1, 1, shape[0], 1] : [...shape, 1])), key }
+  })
+}
+
+/** Rejects the next read where a number that goes into every bias entry of a head or query is NaN or Infinity. */
+export function reportNonFinite(op: string, name: string, values: Tensor): void {
+  values.device.backend.check(
+    noGrad(() => isFinite(values)),
+    { op },
+    `${name} holds a number that is not finite (expected finite ones: the bias of such a head or query would be NaN)`,
+  )
 }
 
 /** The separable bias query_i·key_j, of rank 1: query [B|1, Lq, H|1], key [B|1, Lk, H|1]. Throws for other ranks of the tensors. */

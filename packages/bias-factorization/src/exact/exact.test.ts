@@ -255,6 +255,35 @@ describe('segmentFactors', () => {
     expect(() => segmentFactors(weights, [5])).toThrow('are for 2 segments')
     const wrong = segmentFactors(weights, f64.tensor(Int32Array.of(0, 2), [2]))
     await expect(wrong.key.data()).rejects.toThrow()
+    const ids = (...of: number[]) => segmentFactors(weights, f64.tensor(Int32Array.from(of), [2, of.length / 2]))
+    await expect(ids(0, 0, 0, 0).key.data()).rejects.toThrow('a segment has no keys')
+    // Of one sample it may be missing: another has it.
+    expect(await numbers(ids(0, 0, 0, 1).key)).toEqual(Float64Array.of(1, 0, 1, 0, 1, 0, 0, 1))
+  })
+})
+
+describe('a scale that is not finite', () => {
+  const points = () => random(f64, [1, 2, 3], 1)
+  const nan = (...shape: number[]) => f64.tensor(Float64Array.of(Number.NaN, 1), shape)
+
+  it('is reported at the next read, where all queries of a head or a query that takes part would get NaN', async () => {
+    const tokens = { queryTokens: 2, keyTokens: 2 }
+    for (const factors of [
+      () => squaredDistanceFactors(points(), points(), { scale: nan(2) }),
+      () => squaredDistanceFactors(points(), points(), { scale: nan(1, 2, 1) }),
+      () => gaussianFactors(points(), points(), { sigma: 9, extent: 9, scale: nan(1, 2, 1) }),
+      () => scaleFactors(squaredDistanceFactors(points(), points()), nan(2)),
+    ]) {
+      await expect(factors().query.data()).rejects.toThrow('scale holds a number that is not finite')
+    }
+    const slopes = alibiFactors(f64, { ...tokens, slopes: nan(2) })
+    await expect(slopes.query.data()).rejects.toThrow('slopes holds a number that is not finite')
+  })
+
+  it('of a query that a mask leaves out is not looked at', async () => {
+    const queryMask = f64.tensor(Uint8Array.of(0, 1), [1, 2])
+    const { query } = squaredDistanceFactors(points(), points(), { scale: nan(1, 2, 1), queryMask })
+    expect((await numbers(query)).slice(5).every(Number.isFinite)).toBe(true)
   })
 })
 

@@ -62,7 +62,8 @@ export function gaussianFactors(query: Tensor, key: Tensor, options: GaussianOpt
       )
     }
     reportBeyond(op, points, extents)
-    return scaled(op, { query: waves(points.query, series, 'query'), key: waves(points.key, series, 'key') }, scale)
+    const factors = { query: waves(points.query, series, 'query'), key: waves(points.key, series, 'key') }
+    return scaled(op, factors, scale, points.queryMask ?? true)
   }, op)
 }
 

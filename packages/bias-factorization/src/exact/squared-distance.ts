@@ -16,7 +16,7 @@ export interface SquaredDistanceOptions extends TokenMasks {
  *
  * −‖x‖² − ‖y‖² + 2x·y: a near pair is a difference of large numbers, so every entry, also one near zero, has an absolute error of up to
  * about 2e-7 (in f32) of the largest. Coordinates are centred per sample to keep it there. Throws for shapes that do not go together; points
- * that are not finite are reported at the next read.
+ * and scales that are not finite are reported at the next read.
  */
 export function squaredDistanceFactors(query: Tensor, key: Tensor, options: SquaredDistanceOptions = {}): FactoredBias {
   const op = 'squaredDistanceFactors'
@@ -28,6 +28,6 @@ export function squaredDistanceFactors(query: Tensor, key: Tensor, options: Squa
     const queryColumns = concat([neg(squares(x.query)), neg(ones(x.query)), mul(x.query, 2)], 2)
     const keyColumns = concat([ones(x.key), squares(x.key), x.key], 2)
     const heads = (t: Tensor) => reshape(t, [t.shape[0], t.shape[1], 1, t.shape[2]])
-    return scaled(op, { query: heads(queryColumns), key: heads(keyColumns) }, scale)
+    return scaled(op, { query: heads(queryColumns), key: heads(keyColumns) }, scale, x.queryMask ?? true)
   }, op)
 }

@@ -173,6 +173,11 @@ function checkOptions(op: string, options: Required<Omit<FitOptions, 'key'>>): v
 
 function checkTarget(op: string, model: NeuralFactors, { query, key }: FitTarget, bias: Tensor): void {
   const [batch, heads, queries, keys] = bias.shape
+  if (model.rank > Math.max(queries, keys)) {
+    throw new RangeError(
+      `${op}: the model makes factors of rank ${model.rank}, larger than both sides of a bias of ${queries} × ${keys} (expected at most ${Math.min(queries, keys)})`,
+    )
+  }
   for (const [name, features, tokens] of [
     ['query', query, queries],
     ['key', key, keys],

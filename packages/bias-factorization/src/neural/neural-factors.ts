@@ -48,6 +48,8 @@ export class TokenFactors extends Module {
 export class NeuralFactors extends Module {
   readonly query: TokenFactors
   readonly key: TokenFactors
+  /** R */
+  readonly rank: number
   /** What a bias is multiplied by, so that the MLPs give numbers around 1. */
   readonly amplitude: Tensor
   /** Whether the model has seen its data; `fitFactors` sees to it. */
@@ -63,6 +65,7 @@ export class NeuralFactors extends Module {
       }
     }
     const [first, second] = key.split(2)
+    this.rank = rank
     this.query = new TokenFactors(device, first, queryFeatures, hidden, heads, rank)
     this.key = new TokenFactors(device, second, keyFeatures, hidden, sharedKey ? 1 : heads, rank)
     this.amplitude = buffer(device.ones([1]))

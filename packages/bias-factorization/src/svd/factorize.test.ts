@@ -245,6 +245,7 @@ it('refuses what it cannot do, naming the way out', async () => {
   await expect(factorize(bias, { maxRank: 31 })).rejects.toThrow('larger than both sides of a bias of 20 × 30')
   await expect(factorize(bias, { maxRank: 0 })).rejects.toThrow('maxRank is 0')
   await expect(factorize(bias, { tolerance: 0 })).rejects.toThrow('tolerance is 0')
+  await expect(factorize(bias, { maxrank: 3 } as never)).rejects.toThrow('there is no option maxrank')
   await expect(factorize(f32.ones([3, 20, 30]))).rejects.toThrow('one per head is [1, H, Lq, Lk]')
   await expect(factorize(bias, { mask: f32.ones([20, 31], { dtype: 'bool' }) })).rejects.toThrow('does not broadcast')
   const bad = new Float32Array(600).fill(1)

@@ -42,7 +42,12 @@ export interface FactorizePlan {
 const LARGEST_FULL = { side: 128, entries: 2 ** 20 }
 
 export function planOf(op: string, options: FactorizeOptions, rows: number, columns: number): FactorizePlan {
-  const { energy, maxRank, tolerance, heads = 'each', method = 'auto', key = rngKey(0) } = options
+  const { energy, maxRank, tolerance, mask: _, heads = 'each', method = 'auto', key = rngKey(0), ...unknown } = options
+  for (const name of Object.keys(unknown)) {
+    throw new TypeError(
+      `${op}: there is no option ${name} (expected energy, tolerance, maxRank, mask, heads, method or key)`,
+    )
+  }
   if (energy !== undefined && !(energy > 0 && energy <= 1)) {
     throw new RangeError(`${op}: energy is ${energy} (expected a share above 0 and up to 1, as 0.99)`)
   }
