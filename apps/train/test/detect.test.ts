@@ -195,7 +195,7 @@ describe('what does not fit is refused', () => {
   it('another objective, other data, factors of a window, and fewer queries than objects', () => {
     expect(() => loadConfig('detect', ['objective=flow'])).toThrow('goes with objective=set-prediction')
     expect(() => loadConfig('digits', ['objective=set-prediction'])).toThrow('goes with objective=set-prediction')
-    expect(() => loadConfig('detect', ['train.recompute=true'])).toThrow('a detector knows neither')
+    expect(() => loadConfig('detect', ['model.compute_dtype=bf16'])).toThrow('a detector knows no model.compute_dtype')
     expect(() => loadConfig('detect', ['detect.window=4'])).toThrow('no cell is in the middle')
     expect(() => loadConfig('detect', ['detect.bias_shape=window'])).toThrow('a window has no low rank')
     expect(() => loadConfig('detect', ['detect.queries=3'])).toThrow('every object needs a query of its own')

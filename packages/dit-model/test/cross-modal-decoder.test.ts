@@ -155,6 +155,50 @@ describe('CrossModalDecoder', () => {
   })
 
   it.each([
+    ['without a bias', {}],
+    ['with a dense window', { bias: 'dense', biasShape: { type: 'window', cells: 3 } }],
+    ['with factors', { bias: 'factored' }],
+    ['whose queries begin with their positions', { bias: 'factored', firstContent: 'position' }],
+  ] as const)(
+    'layers computed again %s give the same gradients bit for bit, dropout and denoising too',
+    async (_, change) => {
+      const run = async (recomputeLayers: boolean) => {
+        const config = { ...CONFIG, layers: 3, dropout: 0.3, ...change, recomputeLayers }
+        const model = (await hashedDecoder(device, config)).train()
+        expect(model.config.recomputeLayers).toBe(recomputeLayers)
+        const inputs = {
+          ...makeInputs(device),
+          cameraMask: device.tensor(new Uint8Array(BATCH * 12).fill(1, 5), [BATCH, 12]),
+          dnQueries: device.tensor(Float64Array.from(hashUniform('dn', BATCH * 4 * 3)), [BATCH, 4, 3]),
+          dnMask: device.tensor(denoisingMask({ groups: 2, perGroup: 2, queries: 5 }), [9, 9]),
+        }
+        inputs.lidar.requiresGrad = inputs.cameras.requiresGrad = true
+        const before = device.memory().liveBytes
+        const { loss, held } = scope(() => {
+          const weighted = (x: Tensor, name: string) => sum(mul(x, device.tensor(hashNormal(name, x.shape), x.shape)))
+          const { logits, boxes } = model.forward(inputs, { key: rngKey(7) })
+          const held = device.memory().liveBytes - before
+          const loss = add(weighted(logits, 'a'), weighted(boxes, 'b'))
+          backward(loss)
+          return { loss, held }
+        })
+        const values = new Map([['loss', [...(await loss.data())]]])
+        const tensors = [
+          ...model.namedParameters(),
+          ['lidar', inputs.lidar] as const,
+          ['cameras', inputs.cameras] as const,
+        ]
+        for (const [name, tensor] of tensors) values.set(name, [...(await tensor.grad!.data())])
+        for (const owner of [loss, ...Object.values(inputs), model]) owner.dispose()
+        return { values, held }
+      }
+      const [kept, again] = [await run(false), await run(true)]
+      expect(again.values).toEqual(kept.values)
+      expect(again.held).toBeLessThan(0.65 * kept.held)
+    },
+  )
+
+  it.each([
     ['a missing modality', () => ({ cameras: undefined }), TypeError, 'has cameras but the inputs have none'],
     [
       'tokens of another grid',

@@ -5,13 +5,13 @@ import { noGrad, notice, type Program, program, runProgram, scope, type Tensor }
 /** What a mask says: true is blocked, −∞ is blocked, or true (not 0) takes part. */
 export type MaskMeaning = 'blocked' | 'added' | 'takes part'
 
-/** How many keys of a row [..., keys] take part; nothing of the mask's size is made. */
-const OPEN_KEYS: Record<MaskMeaning, Program> = {
-  blocked: program('open keys of a blocked mask', 1, 0, (b, mask) => b.rowSum(b.not(mask))),
-  added: program('open keys of an additive mask', 1, 0, (b, mask) =>
-    b.rowSum(b.not(b.eq(mask, b.constant(Number.NEGATIVE_INFINITY)))),
+/** How many keys of a row [..., keys] are blocked; nothing of the mask's size is made. */
+const BLOCKED_KEYS: Record<MaskMeaning, Program> = {
+  blocked: program('keys a blocked mask blocks', 1, 0, (b, mask) => b.rowSum(mask)),
+  added: program('keys an additive mask blocks', 1, 0, (b, mask) =>
+    b.rowSum(b.eq(mask, b.constant(Number.NEGATIVE_INFINITY))),
   ),
-  'takes part': program('open keys of a mask', 1, 0, (b, mask) => b.rowSum(b.not(b.eq(mask, b.constant(0))))),
+  'takes part': program('keys a mask blocks', 1, 0, (b, mask) => b.rowSum(b.eq(mask, b.constant(0)))),
 }
 
 const HINTS: Record<MaskMeaning, string> = {
@@ -28,13 +28,14 @@ const HINTS: Record<MaskMeaning, string> = {
  */
 export function reportBlockedRows(name: string, what: string, mask: Tensor, meaning: MaskMeaning): void {
   const { device, shape } = mask
-  if (!shape[shape.length - 1]) return
   const rows = shape.slice(0, -1)
-  const [open] = noGrad(() =>
-    scope(() => runProgram(OPEN_KEYS[meaning], [mask], [], [{ dtype: device.floatDType, perRow: true }])),
+  const keys = shape[shape.length - 1]
+  if (!keys) return
+  const [blocked] = noGrad(() =>
+    scope(() => runProgram(BLOCKED_KEYS[meaning], [mask], [], [{ dtype: device.floatDType, perRow: true }])),
   )
-  device.whenRead(open!, counts => {
-    const row = counts.indexOf(0)
+  device.whenRead(blocked!, counts => {
+    const row = counts.indexOf(keys)
     if (row < 0) return
     const place = rows.length === 1 ? `${what} ${row}` : `entry ${row} of [${rows.join(', ')}]`
     notice(
@@ -43,5 +44,5 @@ export function reportBlockedRows(name: string, what: string, mask: Tensor, mean
       `MultiheadAttention: ${name} blocks`,
     )
   })
-  open!.dispose()
+  blocked!.dispose()
 }

@@ -212,7 +212,7 @@ const train = z.strictObject({
   batch: count().default(128),
   /** Micro-batches per step; each holds batch / accumulate samples. */
   accumulate: count().default(1),
-  /** Keeps only the blocks' inputs for the backward pass and computes their activations again: less memory, more arithmetic, the same gradients. */
+  /** Keeps only the inputs of blocks, or of a decoder's layers, for the backward pass and computes their activations again: less memory, more arithmetic, the same gradients. */
   recompute: z.boolean().default(false),
   learning_rate: z.number().positive().default(1e-3),
   /** Steps of linear warm-up. */
@@ -296,9 +296,9 @@ export const configSchema = z
     error:
       'a window has no low rank, so there are no factors of it: take detect.bias=dense, or detect.bias_shape=gaussian',
   })
-  .refine(c => c.data.kind !== 'tabletop' || (c.model.compute_dtype === 'f32' && !c.train.recompute), {
+  .refine(c => c.data.kind !== 'tabletop' || c.model.compute_dtype === 'f32', {
     path: ['data', 'kind'],
-    error: 'a detector knows neither model.compute_dtype=bf16 nor train.recompute=true: leave them out',
+    error: 'a detector knows no model.compute_dtype=bf16: leave it out',
   })
 
 export type Config = z.infer<typeof configSchema>

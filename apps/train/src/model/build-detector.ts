@@ -43,5 +43,6 @@ export function buildDetector(device: Device, key: RngKey, config: Config, data:
     bias,
     biasShape: bias_shape === 'window' ? { type: 'window', cells } : { type: 'gaussian', sigma: { lidar, cameras } },
     biasScale: { init: bias_scale, learnable: learn_bias_scale },
+    recomputeLayers: config.train.recompute,
   })
 }

@@ -73,6 +73,7 @@ describe('the predicted peak of a training step is the measured one', () => {
     ['detect', [...TABLES]],
     ['detect', [...TABLES, 'detect.bias=dense', 'train.accumulate=2', 'detect.denoising_groups=0']],
     ['detect', [...TABLES, 'detect.bias=none']],
+    ['detect', [...TABLES, 'train.recompute=true']],
   ])('%s %j', async (recipe, overrides) => {
     const { peaks, components } = await predicted(recipe, overrides)
     const { peakBytes } = await measured(recipe, overrides)
@@ -104,7 +105,8 @@ it('components are the sizes that the model has', async () => {
   expect(operations.forward.attention).toBe(3 * 4 * 8 * 2 * 16 * 16 * 32)
 })
 
-it('a detector is planned with its losses, and without what it does not know', async () => {
+it('a detector is planned with its losses, and with what would take less', async () => {
+  const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
   const { prediction, alternatives, memory } = await plan({ recipe: 'detect', overrides: TABLES, memory: '8GB' })
   const { components, operations } = prediction
   expect(memory.fits).toBe(true)
@@ -112,7 +114,17 @@ it('a detector is planned with its losses, and without what it does not know', a
   expect(operations.forward.attention).toBeGreaterThan(0)
   expect(operations.backward.matmul / operations.forward.matmul).toBeGreaterThan(1.5)
   expect(alternatives.map(({ overrides }) => overrides)).toContainEqual(['train.accumulate=2'])
-  expect(alternatives.flatMap(({ overrides }) => overrides)).not.toContain('train.recompute=true')
+  // Nothing is computed, so no mask is known to block everything.
+  expect(warn).not.toHaveBeenCalled()
+  warn.mockRestore()
+  const recomputed = alternatives.find(({ overrides }) => overrides.join() === 'train.recompute=true')
+  expect(recomputed!.prediction.peaks.step).toBeLessThan(0.9 * prediction.peaks.step)
+})
+
+it('recomputing changes no weight of a detector', async () => {
+  const dropping = [...TABLES, 'detect.dropout=0.1']
+  const again = await measured('detect', [...dropping, 'train.recompute=true'])
+  expect(again.weights).toEqual((await measured('detect', dropping)).weights)
 })
 
 it('recomputing saves activations, costs a forward pass, and changes no weight', async () => {

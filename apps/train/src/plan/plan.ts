@@ -82,8 +82,8 @@ const fits = ({ process }: Prediction, needed: number, available: number) =>
   needed <= available && process.leastTensors <= 0.9 * available
 
 /** What may be changed for less memory: first what changes no result, then what does. */
-function otherSettings({ data, train, sample }: Config, { peak, peaks }: Prediction): string[][] {
-  const recompute = train.recompute || data.kind === 'tabletop' ? [] : ['train.recompute=true']
+function otherSettings({ train, sample }: Config, { peak, peaks }: Prediction): string[][] {
+  const recompute = train.recompute ? [] : ['train.recompute=true']
   const accumulate = [2, 4, 8, 16]
     .map(times => train.accumulate * times)
     .filter(count => train.batch % count === 0)

@@ -51,6 +51,8 @@ export interface CrossModalConfig {
   biasShape?: BiasShape
   /** The bias's scale: a learned number in 0.5 … 5. Default { init: 2.5, learnable: true }. */
   biasScale?: { init?: number; learnable?: boolean }
+  /** Keeps only what layers read, for backward, and computes the rest again: less memory, more time, the same gradients bit for bit. Default false. */
+  recomputeLayers?: boolean
 }
 
 export type CompleteBiasShape =
@@ -73,6 +75,7 @@ export interface CompleteCrossModalConfig {
   bias: DecoderBias
   biasShape: CompleteBiasShape
   biasScale: { init: number; learnable: boolean }
+  recomputeLayers: boolean
 }
 
 /** @throws RangeError for sizes out of range and for options that do not go together. */
@@ -93,6 +96,7 @@ export function completeCrossModalConfig(config: CrossModalConfig): CompleteCros
     bias: config.bias ?? 'none',
     biasShape: completeShape(config.biasShape ?? { type: config.bias === 'factored' ? 'gaussian' : 'window' }),
     biasScale: { init: biasScale?.init ?? 2.5, learnable: biasScale?.learnable ?? true },
+    recomputeLayers: config.recomputeLayers ?? false,
   }
   check(complete)
   return complete

@@ -42,7 +42,7 @@ import { clearPadding, maskedMean } from '../masked'
 import { AttentionBiasGenerator, type GeneratedBias, type QueryPositions } from './attention-bias-generator'
 import { pointsAlongRays, project } from './camera-geometry'
 import { type CompleteCrossModalConfig, type CrossModalConfig, completeCrossModalConfig } from './cross-modal-config'
-import { CrossModalLayer, type DecoderMemory } from './cross-modal-layer'
+import { CrossModalLayer, type DecoderMemory, recomputedLayer } from './cross-modal-layer'
 import { cellCenters, positionFeatures, waveNumbers } from './position-features'
 
 export interface CrossModalInputs {
@@ -152,10 +152,13 @@ export class CrossModalDecoder extends Module {
       const points = this.references(inputs, batch)
       const { memory, bias } = this.memory(inputs, points)
       const start = sigmoidInverse(points)
-      const { position } = memory
-      let h = this.config.firstContent === 'position' ? position : position.device.zeros(position.shape)
+      const { firstContent, recomputeLayers } = this.config
+      const { selfPosition: position } = memory
+      // As a tensor of its own: its gradient is then added to the positions' as one, whether or not layers are computed again.
+      let h = firstContent === 'position' ? reshape(position, position.shape) : position.device.zeros(position.shape)
       const predictions = this.layers.map((layer, i) => {
-        h = layer.forward(h, memory, this.training ? options.key?.foldIn(i) : undefined)
+        const key = this.training ? options.key?.foldIn(i) : undefined
+        h = recomputeLayers ? recomputedLayer(layer, h, memory, key) : layer.forward(h, memory, key)
         const x = this.norm.forward(h)
         return [this.class_heads[i].forward(x), located(this.box_heads[i].forward(x), start)]
       })
@@ -181,7 +184,8 @@ export class CrossModalDecoder extends Module {
     const summaries = () => views.map(({ tokens, mask }) => (mask ? maskedMean(tokens, mask) : mean(tokens, 1)))
     const bias = this.bias_generator?.forward(position, summaries(), views)
     const memory: DecoderMemory = {
-      position,
+      selfPosition: position,
+      crossPosition: position,
       keys: concat(
         views.map(view => add(view.tokens, view.position)),
         1,

@@ -1,14 +1,14 @@
 // A layer of the cross-modal decoder: queries look at each other, then at the tokens of all sensors, then an MLP; each
 // branch is normalised after its sum, as in DETR (arXiv:2005.12872), PETR and CMT.
 
-import { type AttentionOptions, add, type Device, type RngKey, scope, type Tensor } from '@ditkit/core'
+import { type AttentionOptions, add, type Device, type RngKey, recompute, scope, type Tensor } from '@ditkit/core'
 import { Dropout, LayerNorm, MLP, Module, MultiheadAttention } from '@ditkit/nn'
 import type { CompleteCrossModalConfig } from './cross-modal-config'
 
 /** What all layers read alike. */
 export interface DecoderMemory {
-  /** [B, Q, C]: added to the queries wherever they look. */
-  readonly position: Tensor
+  /** [B, Q, C]: added to the queries where they look at each other. */
+  readonly selfPosition: Tensor
   /** [B, N, C]: tokens with their positions. */
   readonly keys: Tensor
   /** [B, N, C]: tokens without. */
@@ -17,6 +17,8 @@ export interface DecoderMemory {
   readonly selfMask?: Tensor
   /** Mask and bias of the look at the tokens. */
   readonly cross: Pick<AttentionOptions, 'keyMask' | 'bias' | 'factoredBias'>
+  /** [B, Q, C]: added to the queries where they look at the tokens. */
+  readonly crossPosition: Tensor
 }
 
 export class CrossModalLayer extends Module {
@@ -41,15 +43,40 @@ export class CrossModalLayer extends Module {
   }
 
   /** x [B, Q, C] → the same; `key` draws the dropout of training. */
-  forward(x: Tensor, { position, keys, values, selfMask, cross }: DecoderMemory, key: RngKey | undefined): Tensor {
+  forward(x: Tensor, memory: DecoderMemory, key: RngKey | undefined): Tensor {
     return scope(() => {
+      const { selfPosition, crossPosition, keys, values, selfMask, cross } = memory
       const [selfKey, afterSelf, crossKey, afterCross, afterMlp] = key?.split(5) ?? []
-      const placed = add(x, position)
+      const placed = add(x, selfPosition)
       const seen = this.self_attn.forward(placed, placed, x, { mask: selfMask, rng: selfKey })
       let h = this.norm1.forward(add(x, this.dropout.forward(seen, afterSelf)))
-      const found = this.cross_attn.forward(add(h, position), keys, values, { ...cross, rng: crossKey })
+      const found = this.cross_attn.forward(add(h, crossPosition), keys, values, { ...cross, rng: crossKey })
       h = this.norm2.forward(add(h, this.dropout.forward(found, afterCross)))
       return this.norm3.forward(add(h, this.dropout.forward(this.mlp.forward(h), afterMlp)))
     }, 'CrossModalLayer.forward')
   }
+}
+
+/**
+ * `layer.forward`, of which only x and the memory are kept for backward. The memory's tensors are inputs in the order in which the layer reads them, so
+ * that their gradients are added up in the order, and so to the bits, of a layer that keeps everything.
+ */
+export function recomputedLayer(
+  layer: CrossModalLayer,
+  x: Tensor,
+  { cross: { keyMask, bias, factoredBias }, selfPosition, crossPosition, ...rest }: DecoderMemory,
+  key: RngKey | undefined,
+): Tensor {
+  const factors = { factorQuery: factoredBias?.query, factorKey: factoredBias?.key }
+  const given = Object.entries({ selfPosition, ...rest, crossPosition, keyMask, bias, ...factors }).filter(
+    (entry): entry is [string, Tensor] => entry[1] !== undefined,
+  )
+  const forward = (x: Tensor, ...tensors: Tensor[]) => {
+    const { factorQuery, factorKey, keyMask, bias, ...memory } = Object.fromEntries(
+      given.map(([name], i) => [name, tensors[i]]),
+    ) as Record<string, Tensor> & Omit<DecoderMemory, 'cross'>
+    const factoredBias = factorQuery && factorKey ? { query: factorQuery, key: factorKey } : undefined
+    return layer.forward(x, { ...memory, cross: { keyMask, bias, factoredBias } }, key)
+  }
+  return recompute(forward, x, ...given.map(([, tensor]) => tensor))
 }
