@@ -308,6 +308,11 @@ describe('the bias', () => {
       { bias: 'dense', biasShape: { type: 'gaussian', sigma: { lidar: 1, cameras: -1 } } },
       'biasShape.sigma is -1 for cameras',
     ],
+    [
+      { bias: 'factored', biasShape: { type: 'gaussian', sigma: { lidar: 1 } } },
+      'biasShape.sigma is undefined for cameras, expected above 0',
+    ],
+    [{ bias: 'dense', biasShape: { type: 'windows' } }, "biasShape.type is 'windows', expected window or gaussian"],
     [{ bias: 'factored', biasShape: { type: 'gaussian', tolerance: 1 } }, 'biasShape.tolerance is 1'],
     [{ bias: 'low-rank' }, "bias is 'low-rank', expected none, dense or factored"],
   ])('refuses %j', (change, message) => {

@@ -24,7 +24,7 @@ const HINTS: Record<MaskMeaning, string> = {
 
 /**
  * Looks, in the background, for rows of a mask [..., keys] that are blocked throughout, and says once per device and mask where the first is. Costs
- * a read of one number per row, so a module asks for its first call only.
+ * a read of one number per row, so a module asks for the first mask of a kind only.
  */
 export function reportBlockedRows(name: string, what: string, mask: Tensor, meaning: MaskMeaning): void {
   const { device, shape } = mask

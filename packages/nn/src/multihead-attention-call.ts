@@ -55,7 +55,7 @@ export function attentionCall(
 
 /**
  * The options as attention takes them: masks of PyTorch turned around, heads in the batch made an axis, float masks made a bias. Nothing is
- * repeated over heads. @throws TypeError where a mask is given twice, RangeError for shapes that do not fit.
+ * repeated over heads. @throws TypeError where a mask is given twice or of no such dtype, RangeError for shapes that do not fit.
  */
 export function contractOptions(
   { keyPaddingMask, attnMask, ...options }: MultiheadAttentionInputs,
@@ -64,7 +64,7 @@ export function contractOptions(
   const { batch, queries, keys, heads } = sizes
   const result: { -readonly [K in keyof AttentionOptions]: AttentionOptions[K] } = { ...options }
   if (keyPaddingMask) {
-    expectShape('keyPaddingMask', keyPaddingMask, [[batch, keys]])
+    expectMask('keyPaddingMask', keyPaddingMask, [[batch, keys]])
     if (keyPaddingMask.dtype === 'bool') {
       once('keyPaddingMask', 'keyMask', options.keyMask)
       result.keyMask = fromBlockedMask(keyPaddingMask)
@@ -74,7 +74,7 @@ export function contractOptions(
     }
   }
   if (attnMask) {
-    expectShape('attnMask', attnMask, [
+    expectMask('attnMask', attnMask, [
       [queries, keys],
       [batch * heads, queries, keys],
     ])
@@ -94,7 +94,13 @@ function once(theirs: string, ours: string, given: unknown): void {
   if (given) throw new TypeError(`MultiheadAttention: ${theirs} and ${ours} are both given; pass one of them`)
 }
 
-function expectShape(name: string, mask: Tensor, shapes: number[][]): void {
+function expectMask(name: string, mask: Tensor, shapes: number[][]): void {
+  if (!(mask instanceof Tensor))
+    throw new TypeError(`MultiheadAttention: ${name} is ${typeof mask} (expected a Tensor)`)
+  if (mask.dtype === 'i32')
+    throw new TypeError(
+      `MultiheadAttention: ${name} is i32 (expected bool, where true is blocked, or floats, which are added): cast(${name}, 'bool')`,
+    )
   if (shapes.some(shape => shape.join() === mask.shape.join())) return
   const expected = shapes.map(shape => `[${shape.join(', ')}]`).join(' or ')
   throw new RangeError(`MultiheadAttention: ${name} has shape [${mask.shape.join(', ')}], expected ${expected}`)

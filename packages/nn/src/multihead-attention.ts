@@ -19,7 +19,7 @@ import {
   type Tensor,
   toSequenceFirst,
 } from '@ditkit/core'
-import { reportBlockedRows } from './blocked-rows'
+import { type MaskMeaning, reportBlockedRows } from './blocked-rows'
 import { Dropout } from './dropout'
 import { withExtraKeys, withExtraTokens } from './extra-keys'
 import { normalInit, xavierUniform, zeros } from './init'
@@ -72,7 +72,7 @@ export class MultiheadAttention extends Module {
   readonly addZeroAttention: boolean
   readonly computeDtype: ComputeDType
   private readonly outputDropout: Dropout
-  private seen = false
+  private readonly seen = new Set<string>()
   private readonly widths: readonly [query: number, key: number, value: number]
 
   /** @throws RangeError unless `heads` divides `embedDim`. */
@@ -85,7 +85,7 @@ export class MultiheadAttention extends Module {
   ) {
     super()
     const { bias = true, kDim = embedDim, vDim = embedDim, dropout = 0, computeDtype = 'f32' } = options
-    if (embedDim % heads !== 0)
+    if (!Number.isInteger(heads) || embedDim % heads !== 0)
       throw new RangeError(`MultiheadAttention: ${heads} heads do not divide the width ${embedDim}`)
     const [qKey, kKey, vKey, outKey, biasKKey, biasVKey] = key.split(6)
     if (kDim === embedDim && vDim === embedDim) {
@@ -190,14 +190,17 @@ export class MultiheadAttention extends Module {
     return { dropout: this.training ? this.dropout : 0, computeDtype, ...withExtraKeys(given, keys, extra) }
   }
 
+  /** Looks at each kind of mask once, when it first comes. */
   private reportMasks({ keyPaddingMask, attnMask, keyMask, mask }: MultiheadAttentionInputs): void {
-    if (this.seen) return
-    this.seen = true
-    const theirs = ({ dtype }: Tensor) => (dtype === 'bool' ? 'blocked' : 'added')
-    if (keyPaddingMask) reportBlockedRows('keyPaddingMask', 'sample', keyPaddingMask, theirs(keyPaddingMask))
-    if (attnMask) reportBlockedRows('attnMask', 'query', attnMask, theirs(attnMask))
-    if (keyMask) reportBlockedRows('keyMask', 'sample', keyMask, 'takes part')
-    if (mask) reportBlockedRows('mask', 'query', mask, 'takes part')
+    const look = (name: string, what: string, given: Tensor | undefined, meaning?: MaskMeaning) => {
+      if (!given || this.seen.has(name)) return
+      this.seen.add(name)
+      reportBlockedRows(name, what, given, meaning ?? (given.dtype === 'bool' ? 'blocked' : 'added'))
+    }
+    look('keyPaddingMask', 'sample', keyPaddingMask)
+    look('attnMask', 'query', attnMask)
+    look('keyMask', 'sample', keyMask, 'takes part')
+    look('mask', 'query', mask, 'takes part')
   }
 
   private attend(call: AttentionCall): Tensor {

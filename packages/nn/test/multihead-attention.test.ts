@@ -187,6 +187,7 @@ describe.each(devices)('MultiheadAttention on $name', ({ make, bound }) => {
         const given = Object.entries(masks).map(([name, [values, shape]]) => {
           return [name, fresh.tensor(Uint8Array.from(values), shape)] as const
         })
+        module.forward(x) // Without a mask there is nothing to look at yet.
         for (let i = 0; i < 2; i++) module.forward({ q: x, ...Object.fromEntries(given) })
       })
       await fresh.sync()
@@ -290,6 +291,10 @@ describe.each(devices)('MultiheadAttention on $name', ({ make, bound }) => {
       expect(() => module.forward({ q: x, dropouts: 1 } as never)).toThrow('there is no option dropouts')
       expect(() => module.forward({ q: x, keyPaddingMask: blocked(2, 5) })).toThrow('shape [2, 5], expected [2, 7]')
       expect(() => module.forward({ q: x, attnMask: blocked(2, 7, 7) })).toThrow('expected [7, 7] or [6, 7, 7]')
+      const counts = device.tensor(new Int32Array(49), [7, 7])
+      expect(() => module.forward({ q: x, attnMask: counts })).toThrow('attnMask is i32 (expected bool, where true is')
+      expect(() => module.forward({ q: x, attnMask: [] as never })).toThrow('attnMask is object (expected a Tensor)')
+      expect(() => new MultiheadAttention(device, rngKey(0), WIDTH, 1.5)).toThrow('1.5 heads do not divide the width')
       expect(() => module.forward({ q: x, keyMask: blocked(2, 7), keyPaddingMask: blocked(2, 7) })).toThrow(
         'both given',
       )

@@ -103,6 +103,8 @@ export function completeCrossModalConfig(config: CrossModalConfig): CompleteCros
 }
 
 function completeShape(shape: BiasShape): CompleteBiasShape {
+  const known = shape.type === 'window' || shape.type === 'gaussian'
+  must(known, `biasShape.type is '${(shape as BiasShape).type}', expected window or gaussian`)
   if (shape.type === 'window') return { type: 'window', cells: shape.cells ?? 15 }
   const { sigma = { lidar: 0.25, cameras: 0.5 }, tolerance = 0.05 } = shape
   return { type: 'gaussian', sigma: typeof sigma === 'number' ? { lidar: sigma, cameras: sigma } : sigma, tolerance }
@@ -147,15 +149,14 @@ function check(config: CompleteCrossModalConfig): void {
 
 function checkShape({ bias, biasShape: shape }: CompleteCrossModalConfig): void {
   if (shape.type === 'gaussian') {
-    for (const [name, sigma] of Object.entries(shape.sigma))
-      must(sigma > 0, `biasShape.sigma is ${sigma} for ${name}, expected above 0`)
+    for (const name of ['lidar', 'cameras'] as const)
+      must(shape.sigma[name] > 0, `biasShape.sigma is ${shape.sigma[name]} for ${name}, expected above 0`)
     must(
       shape.tolerance > 0 && shape.tolerance < 1,
       `biasShape.tolerance is ${shape.tolerance}, expected between 0 and 1`,
     )
     return
   }
-  must(shape.type === 'window', `biasShape.type is '${(shape as BiasShape).type}', expected window or gaussian`)
   must(
     Number.isInteger(shape.cells) && shape.cells % 2 === 1 && shape.cells > 0,
     `biasShape.cells is ${shape.cells}, expected an odd whole number: a cell is in the middle`,
