@@ -119,7 +119,7 @@ program
   .option('--python-openblas <path>', "Python whose torch uses OpenBLAS, such as Debian's", '/usr/bin/python3')
   .option('--openblas-core <name>', "OpenBLAS's core type, such as SKYLAKEX (default: the fastest of several)")
   .option('--install-peers', 'install the peers that are npm packages, at pinned versions, into a cache folder')
-  .option('--threads <n>', 'threads for both sides', wholeNumber, 2)
+  .option('--threads <n>', 'threads for both sides', positive, 2)
   .option('--runs <n>', 'measured runs of each side, at least five', wholeNumber, 5)
   .option('--quick', 'two runs of each side, to see that everything works')
   .option('--markdown', 'print the table as Markdown')

@@ -77,7 +77,7 @@ function lossOf(device: Device, p: Parameters, computeDtype: ComputeDType): Tens
   const first = linear(modulatedLayerNorm(x, p.modulation, 0, 1), p.qkv, undefined, { computeDtype })
   const keyLengths = device.tensor([TOKENS, 147], [BATCH], { dtype: 'i32' })
   const attended = packedAttention(reshape(first, [BATCH, TOKENS, 3, HEADS, CHANNELS / HEADS]), {
-    ...{ keyLengths, dropout: 0.1, rng: rngKey(8) },
+    ...{ keyLengths, dropout: 0.1, rng: rngKey(8), computeDtype },
   })
   const mixed = linear(reshape(attended, [BATCH, TOKENS, CHANNELS]), p.proj, p.projBias, {
     into: { residual: x, modulation: p.modulation, gateIndex: 2 },

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { bench, withPeers } from './bench'
 import { ditkitSubject, peakSubject } from './ditkit-subject'
 import { type Experiment, problemOf } from './experiment'
@@ -48,6 +48,22 @@ describe('a comparison', () => {
   it('of fewer than five runs is refused, as are unknown cases', async () => {
     await expect(bench({ ...REQUEST, group: 'step', runs: 3 })).rejects.toThrow('fewer than five')
     await expect(bench({ ...REQUEST, group: 'ops', pattern: 'gemm' })).rejects.toThrow(/--case gemm: .* ops add 16x16/)
+  })
+
+  it('whose figures could not be written is refused before it is made', async () => {
+    const lines = vi.spyOn(console, 'log').mockImplementation(() => {})
+    await expect(bench({ ...REQUEST, group: 'ops', json: '/no/such/folder/bench.json' })).rejects.toThrow(
+      '--json /no/such/folder/bench.json: folder /no/such/folder does not exist',
+    )
+    expect(lines).not.toHaveBeenCalled()
+    lines.mockRestore()
+  })
+
+  it('in which ditkit itself never ran is an error, with the reason', async () => {
+    const lines = vi.spyOn(console, 'log').mockImplementation(() => {})
+    const request = { ...REQUEST, group: 'ops', pattern: 'sum', threads: 1000, quick: true } as const
+    await expect(bench(request)).rejects.toThrow('ditkit ran nothing: cpu: threads is 1000')
+    lines.mockRestore()
   })
 })
 

@@ -1,7 +1,9 @@
 // ditkit bench [gemm|attention|step|ops|points|collate]: ratios against peers in the same run, in turns, medians after warm-up, since absolute
 // times on a shared machine mean little. Without a group, everything that ditkit is to reach.
 
+import { access, constants } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
+import { dirname } from 'node:path'
 import { describeCpu } from '@ditkit/backend-cpu'
 import { writeFileAtomic } from '@ditkit/checkpoint/node'
 import { UserError } from '../errors'
@@ -43,6 +45,7 @@ const TIMER_STEPS = 10
 export async function bench(request: BenchRequest): Promise<void> {
   const rounds = roundsOf(request)
   const experiments = chosen(request)
+  if (request.json) await refuseUnwritable(request.json)
   if (request.installPeers) installPeersOf(experiments)
   const { cores, isa = 'baseline', isas, model } = describeCpu()
   const header = [
@@ -79,7 +82,7 @@ export async function bench(request: BenchRequest): Promise<void> {
     ...(timer && { timer_lateness: timer }),
   }
   if (request.json) await writeFileAtomic(request.json, `${JSON.stringify(report, null, 2)}\n`)
-  refuseSilentPeers(request, results)
+  refuseSilence(request, results)
 }
 
 function roundsOf({ runs, quick }: BenchRequest): Rounds {
@@ -132,13 +135,25 @@ export function withPeers(experiment: Experiment, peers: readonly PeerName[]): E
   return { ...experiment, sides, rows, ...(memory && { memory }) }
 }
 
-/** A peer that was asked for by name and never ran is an error, with the reason. */
-function refuseSilentPeers({ peers = [] }: BenchRequest, results: readonly Result[]): void {
-  for (const peer of peers) {
-    const sides = results.flatMap(({ sides }) => Object.values(sides)).filter(({ side }) => side.by === peer)
+/** Said before the measuring, which may take an hour, and not after it. */
+async function refuseUnwritable(path: string): Promise<void> {
+  const folder = dirname(path)
+  try {
+    await access(folder, constants.W_OK)
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    throw new UserError(`--json ${path}: folder ${folder} ${missing ? 'does not exist' : 'cannot be written to'}`)
+  }
+}
+
+/** ditkit, or a peer that was asked for by name, that never ran is an error, with the reason. */
+function refuseSilence({ peers = [] }: BenchRequest, results: readonly Result[]): void {
+  for (const name of ['ditkit', ...peers]) {
+    const sides = results.flatMap(({ sides }) => Object.values(sides)).filter(({ side }) => side.by === name)
     if (sides.some(({ seconds }) => seconds.length > 0)) continue
+    const who = name === 'ditkit' ? name : `--peer ${name}`
     throw new UserError(
-      `--peer ${peer} ran nothing: ${sides.find(({ failure }) => failure)?.failure ?? 'no case of it was chosen'}`,
+      `${who} ran nothing: ${sides.find(({ failure }) => failure)?.failure ?? 'no case of it was chosen'}`,
     )
   }
 }

@@ -21,7 +21,8 @@ export function printPlan(plan: Plan): void {
   printAlternatives(plan)
   const fitting = alternatives.find(other => other.fits)
   if (!fits && fitting) console.log(`\nThe first that fits: ${fitting.overrides.join(' ')}`)
-  if (!fits && !fitting) console.log('\nNone of these fits: take a smaller model, or a machine with more memory.')
+  if (!fits && !fitting)
+    console.log('\nNone of these fits: take a smaller batch or model, or a machine with more memory.')
 }
 
 function printMemory({ peak, peaks, components, process }: Prediction): void {
