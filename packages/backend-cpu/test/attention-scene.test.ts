@@ -1,6 +1,17 @@
 // A scene's attention, 8 heads of 900 queries over 56,400 keys, against float64: chosen rows in full, chosen keys of one head over all queries.
 
-import { type AttentionOptions, attention, backward, normal, rngKey, scopeAsync, type Tensor } from '@ditkit/core'
+import {
+  type AttentionOptions,
+  attention,
+  backward,
+  type Device,
+  normal,
+  type RngKey,
+  rngKey,
+  scope,
+  scopeAsync,
+  type Tensor,
+} from '@ditkit/core'
 import { describe, expect, test } from 'vitest'
 import { cpu } from '../src/index'
 
@@ -13,34 +24,41 @@ const BOUND = 1e-5
 
 type Values = Record<string, Float32Array>
 
-/** Inputs, result and gradients (`dq` …) of one call. */
-async function run(bias: 'dense' | 'shared' | 'per head'): Promise<Values> {
+type Bias = 'dense' | 'shared factors' | 'factors per head'
+
+function inputsOf(device: Device, bias: Bias) {
+  const keys = rngKey(7).split(6)
+  const leaves: Record<string, Tensor> = {}
+  const leaf = (name: string, shape: number[], key: RngKey) => {
+    leaves[name] = normal(device, shape, key)
+    leaves[name].requiresGrad = true
+    return leaves[name]
+  }
+  const [q, k] = [leaf('q', [1, QUERIES, HEADS, DIM], keys[0]), leaf('k', [1, KEYS, HEADS, DIM], keys[1])]
+  const v = leaf('v', [1, KEYS, HEADS, DIM], keys[2])
+  const heads = bias === 'shared factors' ? 1 : HEADS
+  const options: AttentionOptions =
+    bias === 'dense'
+      ? { bias: leaf('bias', [1, 1, QUERIES, KEYS], keys[4]) }
+      : {
+          factoredBias: {
+            query: leaf('factorQuery', [1, QUERIES, heads, RANK], keys[4]),
+            key: leaf('factorKey', [1, KEYS, heads, RANK], keys[5]),
+          },
+        }
+  const upstream = normal(device, [1, QUERIES, HEADS, DIM], keys[3])
+  return { leaves, upstream, forward: () => attention(q, k, v, { ...options, kernel: 'cpu-flash' }) }
+}
+
+/** Inputs, result and gradients (`d q` …) of one call. */
+async function run(bias: Bias): Promise<Values> {
   const device = await cpu()
   const values = await scopeAsync(async s => {
-    const leaves: Record<string, Tensor> = {}
-    const { out, upstream } = s.run(() => {
-      const keys = rngKey(7).split(6)
-      const leaf = (name: string, shape: number[], at: number) => {
-        leaves[name] = normal(device, shape, keys[at])
-        leaves[name].requiresGrad = true
-        return leaves[name]
-      }
-      const [q, k] = [leaf('q', [1, QUERIES, HEADS, DIM], 0), leaf('k', [1, KEYS, HEADS, DIM], 1)]
-      const v = leaf('v', [1, KEYS, HEADS, DIM], 2)
-      const heads = bias === 'shared' ? 1 : HEADS
-      const options: AttentionOptions =
-        bias === 'dense'
-          ? { bias: leaf('bias', [1, 1, QUERIES, KEYS], 4) }
-          : {
-              factoredBias: {
-                query: leaf('factorQuery', [1, QUERIES, heads, RANK], 4),
-                key: leaf('factorKey', [1, KEYS, heads, RANK], 5),
-              },
-            }
-      const upstream = normal(device, [1, QUERIES, HEADS, DIM], keys[3])
-      const out = attention(q, k, v, { ...options, kernel: 'cpu-flash' })
-      backward(out, upstream)
-      return { out, upstream }
+    const { leaves, upstream, out } = s.run(() => {
+      const { forward, ...inputs } = inputsOf(device, bias)
+      const out = forward()
+      backward(out, inputs.upstream)
+      return { ...inputs, out }
     })
     const values: Values = {
       out: (await out.data()) as Float32Array,
@@ -54,6 +72,21 @@ async function run(bias: 'dense' | 'shared' | 'per head'): Promise<Values> {
   })
   device.dispose()
   return values
+}
+
+/** What forward and backward take beside inputs, result and gradients. */
+async function workingBytes(bias: Bias): Promise<number> {
+  const device = await cpu({ threads: 2 })
+  const { leaves, upstream, forward } = scope(() => inputsOf(device, bias))
+  await device.sync()
+  const before = device.memory().liveBytes
+  const out = forward()
+  backward(out, upstream)
+  await device.sync()
+  const results = [out, ...Object.values(leaves)].reduce((sum, { size }) => sum + 4 * size, 0)
+  const { peakBytes, workspaceBytes } = device.memory()
+  device.dispose()
+  return peakBytes - before - results + workspaceBytes
 }
 
 const at = (n: number, h: number, width: number) => (n * HEADS + h) * width
@@ -156,8 +189,14 @@ describe('a scene, within 1e-5 of float64', () => {
   }, 120_000)
 
   test('with factors per head, and the gradients of both', async () => {
-    const values = await run('per head')
+    const values = await run('factors per head')
     expectRows(values)
     expectKeys(values)
   }, 120_000)
+})
+
+test.each(['shared factors', 'factors per head'] as const)('%s want less than 64 MB of their own', async bias => {
+  const bytes = await workingBytes(bias)
+  expect(bytes).toBeGreaterThan(0)
+  expect(bytes).toBeLessThan(64e6)
 })
