@@ -4,7 +4,6 @@
 import { CheckpointError } from '@ditkit/checkpoint'
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import { GROUPS, type Group, PEERS } from './bench/experiment'
-import { compileLater } from './compile-later'
 import { builtInRecipes } from './config/load'
 import { messageOf, UserError } from './errors'
 import { packageVersion } from './package-files'
@@ -135,7 +134,6 @@ process.stdout.on('error', error => {
   if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error
 })
 
-compileLater()
 program.parseAsync().catch(error => {
   console.error(`ditkit: ${messageOf(error)}`)
   const expected = error instanceof UserError || error instanceof CheckpointError
