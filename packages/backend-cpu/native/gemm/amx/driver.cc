@@ -2,6 +2,7 @@
 #include "driver.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "plan.h"
 #include "task.h"
@@ -14,6 +15,8 @@ enum Slot { kPacked = 0, kParts = 1, kPerThread = 2 };
 
 // Packed bytes of the operand that all tasks share, for as many batches as are computed together.
 constexpr int64_t kMaxPackedBytes = int64_t{64} << 20;
+// Most threads that pack it each for itself; more cores were not at hand to measure on.
+constexpr int kMostPackers = 2;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -42,6 +45,11 @@ class AmxProduct {
     steps_ = ceil_div(args.k, kAmxBlock);
     const int64_t* const strides = plan.packs_rows ? args.a_batch : args.b_batch;
     for (int64_t d = 0; d < args.batch_rank; ++d) shared_by_batches_ = shared_by_batches_ && strides[d] == 0;
+    // Panels that stay in a thread's L2 through all of its tasks, it packs for itself: fetching what another core has packed, and has in its
+    // own L2, costs more than packing it.
+    const bool stays = (plan.packs_rows ? plan.row_parts : plan.column_parts) == 1 && plan.splits == 1 && plan.k_block == steps_;
+    const bool several = pool.threads() > 1 && pool.threads() <= kMostPackers;
+    by_thread_ = several && stays && (batches == 1 || shared_by_batches_);
   }
 
   void run() {
@@ -51,7 +59,9 @@ class AmxProduct {
     const int64_t packed_floats = ceil_div(packed_bytes_ + panels, 256) * 64;
     packed_stride_ = packed_floats * int64_t{sizeof(float)};
     const int64_t at_once = shared_by_batches_ ? batches_ : std::clamp<int64_t>(kMaxPackedBytes / packed_stride_, 1, batches_);
-    packed_ = reinterpret_cast<char*>(workspace_.get(kPacked, (shared_by_batches_ ? 1 : at_once) * packed_floats));
+    const int64_t slots = by_thread_ ? pool_.threads() : shared_by_batches_ ? 1 : at_once;
+    packed_ = reinterpret_cast<char*>(workspace_.get(kPacked, slots * packed_floats));
+    if (by_thread_) return multiply(0, batches_);
     for (int64_t first = 0; first < batches_; first += at_once) {
       const int64_t count = std::min(at_once, batches_ - first);
       if (first == 0 || !shared_by_batches_) pack(first, shared_by_batches_ ? 1 : count, panels);
@@ -62,13 +72,14 @@ class AmxProduct {
  private:
   bool* flags(int64_t slot) const { return reinterpret_cast<bool*>(packed_ + slot * packed_stride_ + packed_bytes_); }
 
+  void pack_panel(const GemmArgs& args, int64_t slot, int64_t panel) {
+    char* const out = packed_ + slot * packed_stride_ + panel * steps_ * parts_ * kAmxPartBytes;
+    flags(slot)[panel] = !amx_pack(args, !plan_.packs_rows, panel, 0, steps_, parts_, out);
+  }
+
   void pack(int64_t first, int64_t batches, int64_t panels) {
-    const bool right = !plan_.packs_rows;
     pool_.run(batches * panels, [&](int64_t index, int) {
-      const int64_t slot = index / panels, panel = index % panels;
-      const GemmArgs args = at_batch(args_, first + slot);
-      char* const out = packed_ + slot * packed_stride_ + panel * steps_ * parts_ * kAmxPartBytes;
-      flags(slot)[panel] = !amx_pack(args, right, panel, 0, steps_, parts_, out);
+      pack_panel(at_batch(args_, first + index / panels), index / panels, index % panels);
     });
   }
 
@@ -88,10 +99,15 @@ class AmxProduct {
     const int64_t floats = ceil_div(amx_scratch_bytes(largest), 4096) * 1024;
     float* const scratch = workspace_.get(kPerThread, floats * pool_.threads());
 
+    std::vector<char> has_packed(by_thread_ ? pool_.threads() : 0);
     const int64_t tasks = plan_.row_parts * plan_.column_parts * plan_.splits;
     pool_.run(batches * tasks, [&](int64_t index, int thread) {
-      const int64_t batch = index / tasks, slot = shared_by_batches_ ? 0 : batch;
+      const int64_t batch = index / tasks, slot = by_thread_ ? thread : shared_by_batches_ ? 0 : batch;
       const GemmArgs args = at_batch(args_, first_batch + batch);
+      if (by_thread_ && !has_packed[thread]) {
+        for (int64_t panel = 0; panel < (plan_.packs_rows ? rows_ : columns_); ++panel) pack_panel(args, slot, panel);
+        has_packed[thread] = true;
+      }
       AmxTask task = largest;
       task.args = &args;
       (plan_.packs_rows ? task.a : task.b) = {packed_ + slot * packed_stride_, flags(slot)};
@@ -130,7 +146,8 @@ class AmxProduct {
   int parts_;
   int64_t rows_, columns_, steps_;  // panels, and steps of k
   bool shared_by_batches_ = true;   // the packed operand is the same in all batches
-  char* packed_ = nullptr;          // one slot per batch, or one for all
+  bool by_thread_ = false;          // every thread packs it for itself
+  char* packed_ = nullptr;          // one slot per batch or thread, or one for all
   int64_t packed_bytes_ = 0, packed_stride_ = 0;
 };
 
