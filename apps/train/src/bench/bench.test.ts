@@ -23,11 +23,11 @@ function scripted(name: string, log: string[], ...seconds: (number | Error)[]): 
 }
 
 describe('a comparison', () => {
-  it('warms all sides up and then runs them in turns', async () => {
+  it('warms all sides up and then runs them in turns, each round from the other end', async () => {
     const log: string[] = []
     const sides = [scripted('a', log, 9, 1, 3, 2), scripted('b', log, 9, 6, 4, 5)]
     const [a, b] = await alternate(sides, { runs: 3, warmUp: 1 })
-    expect(log.join('')).toBe('ab'.repeat(4))
+    expect(log.join('')).toBe('abba'.repeat(2))
     expect(a).toEqual({ name: 'a', seconds: [1, 3, 2] })
     expect(b.seconds).toEqual([6, 4, 5])
   })
@@ -38,7 +38,7 @@ describe('a comparison', () => {
     const [a, b] = await alternate(sides, { runs: 3, warmUp: 0 })
     expect(a).toEqual({ name: 'a', seconds: [1], failure: 'out of luck' })
     expect(b.seconds).toEqual([1, 2, 3])
-    expect(log.join('')).toBe('ababb')
+    expect(log.join('')).toBe('abbab')
   })
 
   it('takes the mean of the middle two when their number is even', () => {
